@@ -11,9 +11,12 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Collection, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from _machine import KEYRING, LabError, remove_tree, run, stage, unmount_all, write
+from _machine import KEYRING, LabError, remove_tree, run, run_logged, stage, unmount_all, write
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # What Debian's installer and its cloud images put on a server, as far as somebody may count on it.
 INSTALLED = (
@@ -83,18 +86,18 @@ class Recipe(NamedTuple):
         return f"{self.release}-{hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:12]}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def recipe(release: str) -> Recipe:
     """The recipe for a release on this machine, with the machine's mirror, apt options and certificates."""
     return Recipe(release, sources(release), apt_options(), certificates())
 
 
 def sources(release: str) -> str:
-    """apt sources for a release, from the mirrors the machine itself uses."""
+    """Sources for the apt of a release, from the mirrors the machine itself uses."""
     own = machine_release()
     stanzas = []
     for uri, suites in machine_mirrors(own).items():
-        wanted = " ".join(release + suite[len(own):] for suite in suites)
+        wanted = " ".join(release + suite[len(own) :] for suite in suites)
         stanzas.append(f"Types: deb\nURIs: {uri}\nSuites: {wanted}\nComponents: main\nSigned-By: {KEYRING}\n")
     if not stanzas:
         raise LabError(f"this machine's apt has no source for Debian {own}, so the mirror is not known")
@@ -109,6 +112,7 @@ def machine_release() -> str:
     return match.group(1)
 
 
+@functools.cache
 def machine_mirrors(own: str) -> dict[str, list[str]]:
     """The machine's apt sources of its own Debian release: each URI with its suites."""
     wanted = "Created-By: Packages"
@@ -158,9 +162,10 @@ def build(cache: Path, wanted: Recipe, log: Path) -> None:
 
 
 def prune(cache: Path, kept: Collection[str]) -> None:
-    """Delete trees, whole or partial, that nobody needs any more."""
+    """Delete trees, whole or partial, that no recipe leads to and no running host stands on."""
+    mounts = Path("/proc/self/mountinfo").read_text()
     for directory in cache.iterdir():
-        if directory.name not in kept:
+        if directory.name not in kept and directory.name not in mounts:
             remove_tree(directory)
 
 
@@ -169,7 +174,7 @@ def bootstrap(target: Path, wanted: Recipe, log: Path) -> None:
     scratch = target.with_suffix(".input")
     write(scratch / "debian.sources", wanted.sources)
     write(scratch / "apt.conf", wanted.apt_options)
-    run(
+    run_logged(
         [
             "mmdebstrap",
             "--mode=root",
@@ -200,16 +205,16 @@ def settle(target: Path, wanted: Recipe, log: Path) -> None:
         path.unlink()
     for name, content in wanted.certificates:
         write(target / LOCAL_CERTIFICATES.relative_to("/") / name, content)
-    run(["chroot", str(target), "update-ca-certificates"], log)
-    run(["chroot", str(target), "systemctl", "enable", "systemd-networkd.service"], log)
-    run(["chroot", str(target), "systemctl", "disable", *wanted.disabled], log)
+    run_logged(["chroot", str(target), "update-ca-certificates"], log)
+    run_logged(["chroot", str(target), "systemctl", "enable", "systemd-networkd.service"], log)
+    run_logged(["chroot", str(target), "systemctl", "disable", *wanted.disabled], log)
 
 
 def download(target: Path, wanted: Recipe, log: Path) -> None:
     """Put the packages of the roles, with all they depend on, into the apt cache of a tree."""
     write(target / "etc/resolv.conf", name_servers())
     apt = ["chroot", str(target), "apt-get", "-y", "--no-install-recommends", "--download-only", "install"]
-    run([*apt, *wanted.kept_for_later], log)
+    run_logged([*apt, *wanted.kept_for_later], log)
 
 
 def name_servers() -> str:

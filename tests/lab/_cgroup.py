@@ -6,17 +6,17 @@ somebody else's process; membership of a cgroup may not. It also holds after the
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
 from pathlib import Path
-from typing import Optional
 
 LAB_ROOT = "kvmfleet-lab"
 
 
-@functools.lru_cache(maxsize=None)
-def mount_point() -> Optional[Path]:
+@functools.cache
+def mount_point() -> Path | None:
     """Where the unified (version 2) hierarchy is mounted, which on a hybrid system is not /sys/fs/cgroup."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _device, point, kind = line.split()[:3]
@@ -34,29 +34,33 @@ def group(*names: str) -> Path:
 
 def enter(target: Path) -> None:
     """Move this process, and so all it starts from now on, into a cgroup, made if missing."""
-    target.mkdir(parents=True, exist_ok=True)
-    hand_down_controllers(target)
+    if not target.exists():
+        target.mkdir(parents=True)
+        hand_down_controllers(target)
     (target / "cgroup.procs").write_text(str(os.getpid()))
 
 
-def leave() -> None:
-    """Move this process to the root cgroup, so that the lab's own can be removed."""
+def own() -> Path:
+    """The cgroup this process is in."""
     root = mount_point()
     assert root is not None
-    (root / "cgroup.procs").write_text(str(os.getpid()))
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, _controllers, path = line.split(":", 2)
+        if number == "0":
+            return root / path.lstrip("/")
+    return root
 
 
 def hand_down_controllers(target: Path) -> None:
-    """Make every controller the machine has to give usable in a cgroup, for the systemd and libvirt in a host."""
+    """Make every controller the machine has to give usable in a cgroup, for a host's systemd and libvirt."""
     root = mount_point()
     for parent in [*target.parents][::-1]:
         if root is None or root not in parent.parents:
             continue
         for controller in (parent / "cgroup.controllers").read_text().split():
-            try:
+            # Fails for a controller that a version 1 hierarchy uses, and in a group that has processes.
+            with contextlib.suppress(OSError):
                 (parent / "cgroup.subtree_control").write_text(f"+{controller}")
-            except OSError:
-                pass  # in use by a version 1 hierarchy, or a group that has processes of its own
 
 
 def is_populated(target: Path) -> bool:
@@ -89,11 +93,9 @@ def remove(target: Path) -> None:
     """Remove an empty cgroup and those below it, then its parents as far as they are empty and the lab's."""
     if target.exists():
         for directory, _subdirectories, _files in os.walk(target, topdown=False):
-            os.rmdir(directory)
-    for parent in target.parents:
-        if parent in (mount_point(), Path("/")):
-            return
-        try:
+            Path(directory).rmdir()
+    with contextlib.suppress(OSError):
+        for parent in target.parents:
+            if parent == mount_point():
+                return
             parent.rmdir()
-        except OSError:
-            return

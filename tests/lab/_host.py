@@ -10,12 +10,15 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Iterable, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import _base
 import _cgroup
 from _machine import LabError, mount_overlay, read_json, remove_tree, run, unmount_all, write
 from _network import Network, delete_link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 REBOOT_STATUS = 133
 SSH_PORT = 22
@@ -106,7 +109,20 @@ def make_identity(place: Place, host: Host) -> None:
     """Give a host its machine id and its ssh key, which a reset keeps."""
     identity = place.directory(host.name) / "identity"
     identity.mkdir()
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", str(identity / "ssh_host_ed25519_key")])
+    run(
+        [
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            host.name,
+            "-f",
+            str(identity / "ssh_host_ed25519_key"),
+        ]
+    )
     write(identity / "machine-id", f"{uuid.uuid4().hex}\n", 0o444)
 
 
@@ -189,13 +205,15 @@ def keep(place: Place, name: str) -> int:
     """Run a host until it powers off, and again each time it reboots: the keeper's whole life.
 
     systemd-nspawn, which was told that it is a service, ends with a status of its own when the host reboots
-    and leaves it to the service manager to start it again. The keeper stays in a cgroup beside the host's, for
-    a cgroup with processes of its own cannot hand down controllers.
+    and leaves it to the service manager to start it again. The keeper stays in a cgroup beside the host's,
+    for a cgroup with processes of its own cannot hand down controllers.
     """
     group = place.cgroup(name)
     while True:
         _cgroup.enter(group / "nspawn")
-        container = subprocess.Popen(nspawn(place, name), env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
+        container = subprocess.Popen(
+            nspawn(place, name), env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+        )
         _cgroup.enter(group / "keeper")
         status = container.wait()
         if status != REBOOT_STATUS:
@@ -245,7 +263,7 @@ def ssh(place: Place, host: Host, *command: str) -> list[str]:
 
 
 def ssh_options(place: Place) -> list[str]:
-    """ssh options by which a host is known, also for an inventory."""
+    """Options of ssh by which a host is known, also for an inventory."""
     return [
         "-o",
         f'UserKnownHostsFile="{place.known_hosts}"',
@@ -279,7 +297,12 @@ def wait_until_up(place: Place, host: Host) -> None:
 def remote(place: Place, host: Host, *command: str) -> str:
     """What a command prints on a host, whatever its exit status."""
     done = subprocess.run(
-        ssh(place, host, *command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOOT_SECONDS
+        ssh(place, host, *command),
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=BOOT_SECONDS,
     )
     return done.stdout.strip() or done.stderr.strip()
 
@@ -306,7 +329,7 @@ def release_of(number: int, releases: Sequence[str]) -> str:
     return releases[(number - 1) % len(releases)]
 
 
-def console_tail(place: Place, name: str) -> Optional[str]:
+def console_tail(place: Place, name: str) -> str | None:
     """The last line a host's console showed."""
     log = place.directory(name) / "console.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []

@@ -13,9 +13,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import _cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
@@ -52,8 +55,8 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def stage(text: str, announce: bool = False) -> Iterator[None]:
-    """Print one line with the seconds it took when the block is done; `announce` prints one before it, too."""
+def stage(text: str, *, announce: bool = False) -> Iterator[None]:
+    """Print one line, with the seconds, when the block is done; `announce` prints one before it, too."""
     if announce:
         say(f"{text} ...")
     started = time.monotonic()
@@ -61,23 +64,38 @@ def stage(text: str, announce: bool = False) -> Iterator[None]:
     say(f"{text} ({time.monotonic() - started:.1f} s)")
 
 
-def run(argv: Sequence[str], log: Optional[Path] = None, cwd: Optional[Path] = None) -> str:
-    """Standard output of a command that has to succeed; with `log`, both streams go to that file instead."""
-    env = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    if log is None:
-        done = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        output = done.stderr
-    else:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a+") as sink:
-            start = sink.tell()
-            done = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, text=True)
-            sink.seek(start)
-            output = sink.read()
+def run(argv: Sequence[str], cwd: Path | None = None) -> str:
+    """Standard output of a command that has to succeed."""
+    done = subprocess.run(
+        argv,
+        check=False,
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
-        where = f" (see {log})" if log else ""
-        raise LabError(f"{argv[0]} ended with {done.returncode}: {telling_line(output)}{where}")
-    return done.stdout or ""
+        raise LabError(f"{argv[0]} ended with {done.returncode}: {telling_line(done.stderr)}")
+    return done.stdout
+
+
+def run_logged(argv: Sequence[str], log: Path) -> None:
+    """Run a long command that has to succeed; what it prints is appended to a log as it comes."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a+") as sink:
+        start = sink.tell()
+        done = subprocess.run(
+            argv, check=False, env=environment(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+        )
+        sink.seek(start)
+        if done.returncode != 0:
+            raise LabError(f"{argv[0]} ended with {done.returncode}: {telling_line(sink.read())} (see {log})")
+
+
+def environment() -> dict[str, str]:
+    """The environment of commands: messages in English, and no questions by debconf."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
 
 def telling_line(output: str) -> str:
@@ -96,7 +114,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     fresh.replace(path)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:  # noqa: ANN401 (as json.loads)
     """The content of a JSON file."""
     return json.loads(path.read_text())
 
@@ -158,24 +176,23 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def obstacle(lab: Path) -> Optional[str]:
+def obstacle(lab: Path) -> str | None:
     """Why this machine cannot carry a lab, or None; changes nothing that lasts."""
-    if os.geteuid() != 0:
-        return "it needs root (namespaces, a bridge, mounts); run it with sudo"
-    if platform.machine() != "x86_64":
-        return f"it needs an x86-64 machine (this is {platform.machine()})"
-    if not shutil.which("apt-get"):
-        return "it needs a Debian machine (there is no apt-get)"
-    if not Path("/dev/net/tun").exists():
-        return "it needs /dev/net/tun (the kernel has no tun driver)"
-    if _cgroup.mount_point() is None:
-        return "it needs a mounted cgroup2 file system"
-    if shutil.disk_usage(lab).free < NEEDED_FREE_BYTES:
-        return f"it needs 3 GiB of free disk space at {lab}"
+    needs = (
+        (os.geteuid() == 0, "it needs root (namespaces, a bridge, mounts)"),
+        (platform.machine() == "x86_64", f"it needs an x86-64 machine, and this is {platform.machine()}"),
+        (shutil.which("apt-get") is not None, "it needs a Debian machine, and there is no apt-get"),
+        (Path("/dev/net/tun").exists(), "it needs /dev/net/tun, and the kernel has no tun driver"),
+        (_cgroup.mount_point() is not None, "it needs a mounted cgroup2 file system"),
+        (shutil.disk_usage(lab).free >= NEEDED_FREE_BYTES, f"it needs 3 GiB of free disk space at {lab}"),
+    )
+    for is_met, reason in needs:
+        if not is_met:
+            return reason
     return bridge_obstacle() or overlay_obstacle(lab)
 
 
-def bridge_obstacle() -> Optional[str]:
+def bridge_obstacle() -> str | None:
     """Why no bridge can be made, or None; asked of the kernel, as `ip` may not be installed yet."""
     name = f"labprobe{os.getpid() % 100000}".encode() + b"\0"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
@@ -187,7 +204,7 @@ def bridge_obstacle() -> Optional[str]:
     return None
 
 
-def overlay_obstacle(lab: Path) -> Optional[str]:
+def overlay_obstacle(lab: Path) -> str | None:
     """Why no overlay can be mounted on the lab's file system, or None."""
     with tempfile.TemporaryDirectory(dir=lab, prefix="probe-") as scratch:
         try:
@@ -213,13 +230,23 @@ def mount_overlay(directory: Path, lower: str) -> None:
 
 def install_prerequisites(log: Path) -> None:
     """Install the packages the lab needs and the machine lacks."""
-    missing = [need.package for need in PREREQUISITES if not shutil.which(need.sign) and not Path(need.sign).exists()]
+    missing = [
+        need.package for need in PREREQUISITES if not shutil.which(need.sign) and not Path(need.sign).exists()
+    ]
     if not missing:
         return
     with stage(f"installing {' '.join(missing)} on this machine", announce=True):
-        install = ["apt-get", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", *missing]
+        install = [
+            "apt-get",
+            "-y",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "install",
+            "--no-install-recommends",
+            *missing,
+        ]
         try:
-            run(install, log)
+            run_logged(install, log)
         except LabError:
-            run(["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], log)
-            run(install, log)
+            run_logged(["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], log)
+            run_logged(install, log)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from _machine import LabError, boot_id, held, read_json, run, write
 
@@ -42,7 +42,7 @@ class Network(NamedTuple):
         return str(self.subnet[1])
 
 
-def current(lab: Path) -> Optional[Network]:
+def current(lab: Path) -> Network | None:
     """The claim a lab holds on this machine since it was booted, or None."""
     for network in claims():
         if network.lab == str(lab):
