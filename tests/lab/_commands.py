@@ -45,12 +45,11 @@ T = TypeVar("T")
 
 def up(lab: Path, prefix: str, count: int, releases: Sequence[str]) -> None:
     """Bring up prefix1 … prefixN; those that are up stay as they are."""
-    lab.mkdir(parents=True, exist_ok=True)
-    reason = obstacle(lab)
-    if reason:
-        raise LabError(f"cannot bring up a lab: {reason}")
-    write(lab / ".gitignore", "*\n")
     with held(lab):
+        reason = obstacle(lab)
+        if reason:
+            raise LabError(f"cannot bring up a lab: {reason}")
+        write(lab / ".gitignore", "*\n")
         install_prerequisites(lab / "log" / "prerequisites.log")
         place = Place(lab, _network.claim(lab))
         wanted = wishes(place, prefix, count, releases)
@@ -123,14 +122,11 @@ def build_bases(place: Place, wanted: Sequence[Host]) -> None:
     cache = place.lab / "cache"
     cache.mkdir(exist_ok=True)
     recipes = [_base.recipe(release) for release in sorted({host.release for host in wanted})]
-    missing = [recipe for recipe in recipes if not _base.tree(cache, recipe).exists()]
-    in_parallel(
-        lambda recipe: _base.build(cache, recipe, place.lab / "log" / f"{recipe.release}.log"), missing
-    )
-    used = {host.base for host in _host.known(place.lab)} | {
-        _base.recipe(release).key for release in RELEASES
-    }
-    _base.prune(cache, used)
+    logs = place.lab / "log"
+    with held(cache):
+        missing = [recipe for recipe in recipes if not _base.tree(cache, recipe).exists()]
+        in_parallel(lambda recipe: _base.build(cache, recipe, logs / f"{recipe.release}.log"), missing)
+        _base.prune(cache, [_base.recipe(release).key for release in RELEASES])
 
 
 def clear_away(place: Place, name: str) -> None:
@@ -313,6 +309,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def act(given: argparse.Namespace) -> int:
     """Do what the command line says; the exit status."""
     lab = given.state.resolve()
+    if os.geteuid() != 0:
+        raise LabError("it needs root, for namespaces, a bridge and mounts")
     if given.command == "up":
         up(lab, given.prefix, given.hosts, given.releases)
     elif given.command == "down":

@@ -10,7 +10,6 @@ import platform
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -179,7 +178,6 @@ def remove_tree(directory: Path) -> None:
 def obstacle(lab: Path) -> str | None:
     """Why this machine cannot carry a lab, or None; changes nothing that lasts."""
     needs = (
-        (os.geteuid() == 0, "it needs root (namespaces, a bridge, mounts)"),
         (platform.machine() == "x86_64", f"it needs an x86-64 machine, and this is {platform.machine()}"),
         (shutil.which("apt-get") is not None, "it needs a Debian machine, and there is no apt-get"),
         (Path("/dev/net/tun").exists(), "it needs /dev/net/tun, and the kernel has no tun driver"),
@@ -206,12 +204,15 @@ def bridge_obstacle() -> str | None:
 
 def overlay_obstacle(lab: Path) -> str | None:
     """Why no overlay can be mounted on the lab's file system, or None."""
-    with tempfile.TemporaryDirectory(dir=lab, prefix="probe-") as scratch:
-        try:
-            mount_overlay(Path(scratch), lower="lower")
-        except LabError as error:
-            return f"it cannot mount an overlay at {lab} ({error})"
-        unmount_all(Path(scratch))
+    scratch = lab / "probe"
+    unmount_all(scratch)
+    try:
+        mount_overlay(scratch, lower="lower")
+    except LabError as error:
+        return f"it cannot mount an overlay at {lab} ({error})"
+    finally:
+        unmount_all(scratch)
+        remove_tree(scratch)
     return None
 
 
@@ -223,7 +224,7 @@ def mount_overlay(directory: Path, lower: str) -> None:
     three times as fast; a host's tree does not outlive the host anyway.
     """
     for name in ("upper", "work", "root", lower):
-        (directory / name).mkdir(exist_ok=True)
+        (directory / name).mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={lower},upperdir=upper,workdir=work,volatile"
     run(["mount", "-t", "overlay", "-o", options, "lab", "root"], cwd=directory)
 
