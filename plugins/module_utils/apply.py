@@ -1,0 +1,82 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out a plan: objects in parallel as far as they do not need each other, each object's steps in order."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+
+from .host.act import perform
+from .host.connection import Connection, HypervisorError, MissingLibrary
+from .host.content import BadContent
+from .host.wait import TimedOut
+from .plan.plan import Id, ObjectPlan, Plan
+
+# What a running guest, or QEMU, cannot take at the moment although the definition is right.
+_DECLINED = frozenset(
+    ("VIR_ERR_OPERATION_UNSUPPORTED", "VIR_ERR_CONFIG_UNSUPPORTED", "VIR_ERR_ARGUMENT_UNSUPPORTED", "VIR_ERR_NO_SUPPORT",
+     "VIR_ERR_OPERATION_FAILED", "VIR_ERR_INTERNAL_ERROR", "VIR_ERR_OPERATION_INVALID")
+)
+
+
+class Result(NamedTuple):
+    """What became of one object. done: whether a step was carried out. waiting: why steps wait for a restart.
+    error: what failed, None when nothing did."""
+
+    done: bool
+    waiting: Tuple[str, ...]
+    error: Optional[str]
+
+
+def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> Dict[Id, Result]:
+    """Carry out a plan. stop: begin no further object after one failed. An object whose needs failed is left out."""
+    results: Dict[Id, Result] = {item.id: Result(False, (), None) for item in plan.objects if not item.steps}
+    waiting: List[ObjectPlan] = [item for item in plan.objects if item.steps]
+    running: Dict["Future[Result]", Id] = {}
+    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+        while waiting or running:
+            failed = {key for key, result in results.items() if result.error}
+            waiting = _leave_out(waiting, results, failed, stop)
+            for item in [item for item in waiting if item.needs <= set(results)]:
+                waiting.remove(item)
+                running[pool.submit(_carry_out, connection, item)] = item.id
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                results[running.pop(future)] = future.result()
+    return results
+
+
+def _leave_out(waiting: List[ObjectPlan], results: Dict[Id, Result], failed: Set[Id], stop: bool) -> List[ObjectPlan]:
+    """Objects that can still be begun; the others get a result that says why not."""
+    kept = []
+    for item in waiting:
+        blocked = sorted(item.needs & failed)
+        if blocked:
+            results[item.id] = Result(False, (), "%s %s: not begun, as %s %s failed" % (item.id + blocked[0]))
+        elif stop and failed:
+            results[item.id] = Result(False, (), "%s %s: not begun after the failure of another object" % item.id)
+        else:
+            kept.append(item)
+    return kept
+
+
+def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
+    done = False
+    waiting: List[str] = []
+    for step in item.steps:
+        try:
+            reason = perform(connection, item.kind, item.name, step.verb, step.args, "%s %s: %s" % (item.kind, item.name, step.words))
+        except HypervisorError as error:
+            if not step.may_wait or error.code not in _DECLINED:
+                return Result(done, tuple(waiting), str(error))
+            reason = str(error)
+        except (BadContent, TimedOut, MissingLibrary) as error:
+            return Result(done, tuple(waiting), "%s %s: %s" % (item.kind, item.name, error))
+        if reason:
+            waiting.append(reason)
+        else:
+            done = True
+    return Result(done, tuple(waiting), None)

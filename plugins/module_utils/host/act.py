@@ -1,0 +1,256 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be done to objects: one function a verb of a plan's steps."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from .. import tree
+from ..plan import ownership
+from ..plan.rules import for_kind
+from ..spec.kinds import KIND
+from .connection import Connection, HypervisorError, libvirt, with_flag
+from .content import BadContent, fetch, place_bytes
+from .seed import build_seed
+from .wait import until_gone, until_off
+
+Args = Mapping[str, Any]
+Act = Callable[[Connection, Any, Args], Any]
+
+# How long a guest's other jobs are waited for, in seconds; libvirt itself gives up after 30.
+PATIENCE = 120
+
+
+def perform(connection: Connection, kind: str, name: str, verb: str, args: Args, words: str) -> Optional[str]:
+    """Carry out one step. Returns why it has to wait for a restart, or None when it is done.
+
+    Raises HypervisorError, BadContent or MissingLibrary.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with connection.speaking_of(words):
+                return VERBS[(kind, verb)](connection, _look_up(connection, kind, name, verb), args)
+        except HypervisorError as error:
+            if error.code != "VIR_ERR_OPERATION_TIMEOUT" or time.monotonic() > end:
+                raise
+
+
+def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
+    conn = connection.open
+    if verb == "define":
+        return None
+    if kind == "volume":
+        return conn.storagePoolLookupByName(name.partition("/")[0])
+    return {"pool": conn.storagePoolLookupByName, "network": conn.networkLookupByName, "domain": conn.lookupByName}[kind](name)
+
+
+def _define_pool(connection: Connection, _pool: Any, args: Args) -> None:
+    connection.open.storagePoolDefineXML(args["xml"], 0)
+
+
+def _start_pool(_connection: Connection, pool: Any, _args: Args) -> None:
+    # A directory is made when it is missing; an existing one and what is in it stay as they are.
+    directory = tree.parse(pool.XMLDesc(0)).get("type") == "dir"
+    with_flag(pool.create, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if directory else 0)
+
+
+def _define_network(connection: Connection, _network: Any, args: Args) -> None:
+    connection.open.networkDefineXML(args["xml"])
+
+
+def _update_network(_connection: Connection, network: Any, args: Args) -> None:
+    network.update(args["command"], args["section"], args["parent"], args["xml"], libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE)
+
+
+def _autostart(_connection: Connection, thing: Any, args: Args) -> None:
+    thing.setAutostart(1 if args["on"] else 0)
+
+
+def _start(_connection: Connection, thing: Any, args: Args) -> None:
+    if args.get("paused"):
+        thing.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    else:
+        thing.create()
+
+
+def _destroy(_connection: Connection, thing: Any, _args: Args) -> None:
+    thing.destroy()
+
+
+def _undefine(_connection: Connection, thing: Any, _args: Args) -> None:
+    thing.undefine()
+
+
+def _create_volume(connection: Connection, pool: Any, args: Args) -> None:
+    root = tree.parse(args["xml"])
+    origin = _origin(connection, args)
+    if origin is not None:
+        volume, path, form = origin
+        capacity = volume.info()[1]
+        if args.get("size") is not None and args["size"] < capacity:
+            raise _too_small(args, capacity)
+        tree.put(root, "backingStore/path", path)
+        if form:
+            tree.put(root, "backingStore/format/@type", form)
+        _default_capacity(root, capacity)
+    pool.createXML(tree.text_of(root), 0)
+
+
+def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
+    root = tree.parse(args["xml"])
+    origin = _origin(connection, args)
+    if origin is None:
+        raise ValueError("a clone names what it is a clone of")
+    volume, _path, form = origin
+    capacity = volume.info()[1]
+    _default_capacity(root, capacity)
+    if form and root.find("target/format") is None:
+        tree.put(root, "target/format/@type", form)
+    created = pool.createXMLFrom(tree.text_of(root), volume, 0)
+    if args.get("size") and args["size"] > created.info()[1]:
+        created.resize(args["size"], 0)
+
+
+def _origin(connection: Connection, args: Args) -> Optional[Tuple[Any, str, Optional[str]]]:
+    """The volume that a new one is made from: itself, its path and its format."""
+    if not args.get("from_name"):
+        return None
+    volume = connection.open.storagePoolLookupByName(args["from_pool"]).storageVolLookupByName(args["from_name"])
+    return volume, volume.path(), tree.get(tree.parse(volume.XMLDesc(0)), "target/format/@type")
+
+
+def _default_capacity(root: tree.Element, capacity: int) -> None:
+    if root.find("capacity") is None:
+        root.append(tree.element("capacity", str(capacity), unit="bytes"))
+
+
+def _too_small(args: Args, capacity: int) -> Exception:
+    return BadContent("size %d bytes is smaller than volume %s, which has %d bytes" % (args["size"], args["from_name"], capacity))
+
+
+def _seed(connection: Connection, pool: Any, args: Args) -> None:
+    place_bytes(connection, pool, args["name"], build_seed(args["content"], args["digest"]))
+
+
+def _resize(connection: Connection, pool: Any, args: Args) -> None:
+    """Grow a volume: through the guest that is running on it, so that it sees the new size, else in the file."""
+    for domain in connection.open.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        for disk in tree.parse(domain.XMLDesc(0)).iterfind("devices/disk"):
+            if args["path"] in (tree.get(disk, "source/@file"), tree.get(disk, "source/@dev")):
+                domain.blockResize(tree.get(disk, "target/@dev"), args["size"], libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+                pool.refresh(0)
+                return
+    pool.storageVolLookupByName(args["name"]).resize(args["size"], 0)
+
+
+def _delete_volume(_connection: Connection, pool: Any, args: Args) -> None:
+    pool.storageVolLookupByName(args["name"]).delete(0)
+
+
+def _define_domain(connection: Connection, _domain: Any, args: Args) -> None:
+    connection.open.defineXML(args["xml"])
+
+
+def _shutdown(connection: Connection, domain: Any, args: Args) -> None:
+    until_off(connection, domain, args["timeout"], args["force"])
+
+
+def _undefine_domain(_connection: Connection, domain: Any, _args: Args) -> None:
+    """Undefine with all that libvirt keeps beside the definition; flags that an older release lacks are left out."""
+    flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    flags |= getattr(libvirt, "VIR_DOMAIN_UNDEFINE_TPM", 0)
+    try:
+        domain.undefineFlags(flags)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED):
+            raise
+        domain.undefine()
+
+
+def _attach(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.attachDeviceFlags(args["xml"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _detach(connection: Connection, domain: Any, args: Args) -> Optional[str]:
+    return until_gone(connection, domain, args["xml"], args["path"], args["key"])
+
+
+def _update_device(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.updateDeviceFlags(args["xml"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _balloon(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setMemoryFlags(args["kib"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _describe(_connection: Connection, domain: Any, args: Args) -> None:
+    what = libvirt.VIR_DOMAIN_METADATA_TITLE if args["what"] == "title" else libvirt.VIR_DOMAIN_METADATA_DESCRIPTION
+    domain.setMetadata(what, args["text"], None, None, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _metadata(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, args["xml"], ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _fingerprinted(kind: str, xml: str, raw: str) -> Tuple[tree.Element, ownership.Owned]:
+    """A definition as libvirt made it, and the ownership that says which raw XML it came from."""
+    root = tree.parse(xml)
+    definition = ownership.fingerprint(root, for_kind(KIND[kind]))
+    return root, ownership.read(root)._replace(declared=raw, definition=definition)
+
+
+def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> None:
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE)
+    _root, owned = _fingerprinted("domain", xml, args["raw"])
+    text = tree.text_of(ownership.as_element(owned))
+    where = (ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, *where)
+
+
+def _fingerprint_network(connection: Connection, network: Any, args: Args) -> None:
+    root, owned = _fingerprinted("network", network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE), args["raw"])
+    ownership.write(root, owned)
+    connection.open.networkDefineXML(tree.text_of(root))
+
+
+VERBS: Dict[Tuple[str, str], Act] = {
+    ("pool", "define"): _define_pool,
+    ("pool", "start"): _start_pool,
+    ("pool", "stop"): _destroy,
+    ("pool", "undefine"): _undefine,
+    ("pool", "autostart"): _autostart,
+    ("network", "define"): _define_network,
+    ("network", "update"): _update_network,
+    ("network", "start"): _start,
+    ("network", "stop"): _destroy,
+    ("network", "undefine"): _undefine,
+    ("network", "autostart"): _autostart,
+    ("volume", "create"): _create_volume,
+    ("volume", "clone"): _clone_volume,
+    ("volume", "fetch"): fetch,
+    ("volume", "seed"): _seed,
+    ("volume", "resize"): _resize,
+    ("volume", "delete"): _delete_volume,
+    ("domain", "define"): _define_domain,
+    ("domain", "fingerprint"): _fingerprint_domain,
+    ("network", "fingerprint"): _fingerprint_network,
+    ("domain", "start"): _start,
+    ("domain", "shutdown"): _shutdown,
+    ("domain", "resume"): lambda _connection, domain, _args: domain.resume(),
+    ("domain", "suspend"): lambda _connection, domain, _args: domain.suspend(),
+    ("domain", "wakeup"): lambda _connection, domain, _args: domain.pMWakeup(0),
+    ("domain", "reset"): lambda _connection, domain, _args: domain.reset(0),
+    ("domain", "undefine"): _undefine_domain,
+    ("domain", "autostart"): _autostart,
+    ("domain", "attach"): _attach,
+    ("domain", "detach"): _detach,
+    ("domain", "update_device"): _update_device,
+    ("domain", "balloon"): _balloon,
+    ("domain", "describe"): _describe,
+    ("domain", "metadata"): _metadata,
+}

@@ -1,0 +1,133 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One connection to libvirt for one task, and libvirt's errors in words that help."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, Optional
+
+from .. import tree
+
+try:
+    import libvirt
+except ImportError:
+    libvirt = None
+    LIBVIRT_ERROR: Optional[str] = traceback.format_exc()
+else:
+    LIBVIRT_ERROR = None
+
+# What usually helps, by libvirt's error code (https://libvirt.org/html/libvirt-virterror.html).
+HINTS = {
+    "VIR_ERR_NO_CONNECT": "is the libvirt daemon running on this host, and is the uri right?",
+    "VIR_ERR_SYSTEM_ERROR": "is the libvirt daemon running on this host?",
+    "VIR_ERR_AUTH_FAILED": "may this user speak to libvirt? Membership of the group libvirt, or become, gives that",
+    "VIR_ERR_ACCESS_DENIED": "may this user do that? Membership of the group libvirt, or become, gives that",
+    "VIR_ERR_NO_SUPPORT": "this driver or release of libvirt cannot do that",
+    "VIR_ERR_XML_DETAIL": "the XML is not what libvirt expects at the place that its message names",
+    "VIR_ERR_XML_ERROR": "the XML is not what libvirt expects at the place that its message names",
+    "VIR_ERR_OPERATION_TIMEOUT": "another job holds the guest; the run can be repeated",
+}
+
+
+class HypervisorError(Exception):
+    """A call to libvirt failed. The message names the object, the URI, libvirt's code and what may help."""
+
+    def __init__(self, what: str, uri: str, error: Any) -> None:
+        self.code = code_name(error.get_error_code())
+        self.object = what
+        self.uri = uri
+        hint = HINTS.get(self.code)
+        reason = str(error.get_error_message() or error)
+        super().__init__("%s: %s [%s, %s]%s" % (what, reason, self.code, uri, "; " + hint if hint else ""))
+
+
+class MissingLibrary(Exception):
+    """A Python library that this host needs is not there. The message names the package and the interpreter."""
+
+
+_CODES: Dict[int, str] = {}
+
+
+def code_name(code: Optional[int]) -> str:
+    """The name of a libvirt error code: 42 → VIR_ERR_NO_DOMAIN."""
+    if not _CODES:
+        for name in dir(libvirt):
+            if name.startswith("VIR_ERR_") and isinstance(getattr(libvirt, name), int):
+                _CODES.setdefault(getattr(libvirt, name), name)
+    return _CODES.get(code or 0, "code %s" % code)
+
+
+def require_libraries() -> None:
+    """Raise MissingLibrary if libvirt's Python bindings or lxml cannot be imported."""
+    if tree.LXML_ERROR is not None:
+        raise MissingLibrary(missing("lxml", "python3-lxml", tree.LXML_ERROR))
+    if libvirt is None:
+        last = (LIBVIRT_ERROR or "").strip().splitlines()[-1]
+        raise MissingLibrary(missing("libvirt", "python3-libvirt (Debian, Fedora, RHEL), python3-libvirt-python (openSUSE)", last))
+
+
+def missing(library: str, package: str, reason: str) -> str:
+    """What to tell a user whose host lacks a Python library."""
+    return (
+        "the Python library %s is missing on this host for the interpreter %s: %s. Install the package %s, which the role "
+        "kvmfleet.libvirt.kvm_host does, or set ansible_python_interpreter to an interpreter that has it" % (library, sys.executable, reason, package)
+    )
+
+
+def with_flag(call: Callable[[int], Any], flag: int) -> Any:
+    """Call with a flag, or without any where the driver knows none: the test driver refuses some that it could ignore."""
+    try:
+        return call(flag)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        return call(0)
+
+
+class Connection:
+    """An open connection. open: the libvirt connection; uri: what it was opened with."""
+
+    def __init__(self, uri: str) -> None:
+        require_libraries()
+        self.uri = uri
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+        self._loop: Optional[threading.Thread] = None
+        with self.speaking_of("connect to the hypervisor"):
+            self.open = libvirt.open(uri)
+
+    @contextmanager
+    def speaking_of(self, what: str) -> Iterator[None]:
+        """Turn libvirt's errors in this block into a HypervisorError about this object or act."""
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            raise HypervisorError(what, self.uri, error) from error
+
+    def listen(self) -> None:
+        """Let events arrive from now on, on a thread that ends with the process."""
+        if self._loop is None:
+            self._loop = threading.Thread(target=_deliver, name="libvirt-events", daemon=True)
+            self._loop.start()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the hypervisor's files are this machine's files."""
+        return "://" not in self.uri or self.uri.partition("://")[2].startswith("/")
+
+    def close(self) -> None:
+        """Close the connection; nothing can go wrong that a user should hear of."""
+        try:
+            self.open.close()
+        except libvirt.libvirtError:
+            return
+
+
+def _deliver() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read a host: every name in a few calls, and in full only what is declared."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+
+from .. import tree
+from ..plan.current import Domain, Host, Network, Pool, Volume
+from .connection import Connection, libvirt, with_flag
+from .seed import digest_of_seed
+
+
+_SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
+
+
+class Scope(NamedTuple):
+    """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
+    machines: whether names of machine types will be compared."""
+
+    domains: FrozenSet[str]
+    volumes: FrozenSet[str]
+    everything: bool
+    machines: bool
+
+
+def read_host(connection: Connection, scope: Scope) -> Host:
+    """The host as it is now."""
+    conn = connection.open
+    with connection.speaking_of("read the host"):
+        driver = conn.getType()
+        machines, kvm, arch = _capabilities(conn) if scope.machines else ({}, False, "")
+        domains = _domains(conn, scope)
+        scope = scope._replace(volumes=scope.volumes | _disk_names(domains))
+        return Host(
+            uri=connection.uri,
+            identity=_identity(connection),
+            domains=domains,
+            networks=_listed(conn.listAllNetworks, _network),
+            pools={pool.name(): _pool(pool, scope, connection) for pool in conn.listAllStoragePools()},
+            machines=machines,
+            kvm=kvm,
+            arch=arch,
+            driver=driver,
+            complete=scope.everything,
+        )
+
+
+def _disk_names(domains: Mapping[str, Domain]) -> FrozenSet[str]:
+    """Names of the files that guests stand on: the size and format of a disk are its volume's."""
+    return frozenset(name for domain in domains.values() for name in _SOURCE.findall(domain.inactive))
+
+
+def _identity(connection: Connection) -> str:
+    """What lasts on this host: its machine id and name. libvirt's host UUID is random where there is no SMBIOS."""
+    name = connection.open.getHostname()
+    if not connection.is_local:
+        return str(name)
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            return "%s/%s" % (file.read().strip(), name)
+    except OSError:
+        return str(name)
+
+
+def _capabilities(conn: Any) -> Tuple[Dict[Tuple[str, str], str], bool, str]:
+    root = tree.parse(conn.getCapabilities())
+    machines = {}
+    kvm = False
+    for guest in root.iterfind("guest"):
+        arch = guest.find("arch")
+        if arch is None:
+            continue
+        kvm = kvm or any(domain.get("type") == "kvm" for domain in arch.iterfind("domain"))
+        for machine in arch.iterfind(".//machine"):
+            if machine.get("canonical"):
+                machines[(arch.get("name"), (machine.text or "").strip())] = machine.get("canonical")
+    return machines, kvm, tree.get(root, "host/cpu/arch") or ""
+
+
+def _listed(call: Callable[[int], List[Any]], read: Callable[[Any], Any]) -> Dict[str, Any]:
+    found = {}
+    for item in call(0):
+        value = _unless_gone(read, item)
+        if value is not None:
+            found[item.name()] = value
+    return found
+
+
+# An object may go between the list and the read of it; then it is simply not there.
+_GONE = ("VIR_ERR_NO_DOMAIN", "VIR_ERR_NO_NETWORK", "VIR_ERR_NO_STORAGE_POOL", "VIR_ERR_NO_STORAGE_VOL")
+
+
+def _unless_gone(read: Callable[[Any], Any], item: Any) -> Any:
+    try:
+        return read(item)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in [getattr(libvirt, name) for name in _GONE]:
+            return None
+        raise
+
+
+def _network(network: Any) -> Network:
+    active, persistent = bool(network.isActive()), bool(network.isPersistent())
+    live = network.XMLDesc(0) if active else None
+    inactive = with_flag(network.XMLDesc, libvirt.VIR_NETWORK_XML_INACTIVE) if persistent else live
+    return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
+
+
+_STATES = {0: "running", 1: "running", 2: "running", 3: "paused", 4: "running", 5: "stopped", 6: "crashed", 7: "pmsuspended"}
+
+
+def _domains(conn: Any, scope: Scope) -> Dict[str, Domain]:
+    found = {}
+    for domain in conn.listAllDomains(0):
+        if scope.everything or domain.name() in scope.domains:
+            value = _unless_gone(read_domain, domain)
+            if value is not None:
+                found[domain.name()] = value
+    return found
+
+
+def read_domain(domain: Any) -> Domain:
+    """One guest in full, with its secrets: comparing a password needs it."""
+    active, persistent = bool(domain.isActive()), bool(domain.isPersistent())
+    live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE) if active else None
+    inactive = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else live
+    state = _STATES.get(domain.state()[0], "stopped")
+    return Domain(domain.name(), inactive, live, state, bool(persistent and domain.autostart()), persistent)
+
+
+def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
+    active, persistent = bool(pool.isActive()), bool(pool.isPersistent())
+    live = pool.XMLDesc(0) if active else None
+    inactive = with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE) if persistent else live
+    volumes: Dict[str, Optional[Volume]] = {}
+    for volume in pool.listAllVolumes(0) if active else []:
+        name = volume.name()
+        full = scope.everything or name in scope.volumes
+        volumes[name] = _unless_gone(lambda item: _volume(item, pool.name(), connection), volume) if full else None
+    return Pool(pool.name(), inactive, live, bool(persistent and pool.autostart()), volumes, persistent)
+
+
+def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
+    root = tree.parse(volume.XMLDesc(0))
+    path = tree.get(root, "target/path") or ""
+    return Volume(
+        volume.name(), pool, path,
+        capacity=int(tree.get(root, "capacity") or 0),
+        format=tree.get(root, "target/format/@type"),
+        backing=tree.get(root, "backingStore/path"),
+        digest=digest_of_seed(connection, volume, path) if volume.name().endswith("-seed.iso") else None,
+    )
+
+
+def read_addresses(connection: Connection) -> Mapping[str, List[str]]:
+    """IP addresses by MAC address, from the DHCP leases of all active networks."""
+    found: Dict[str, List[str]] = {}
+    for network in connection.open.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
+        try:
+            leases = network.DHCPLeases()
+        except libvirt.libvirtError:
+            continue  # Drivers without leases, and networks without DHCP, have none to tell.
+        for lease in leases:
+            if lease.get("mac"):
+                found.setdefault(lease["mac"].lower(), []).append(lease["ipaddr"])
+    return found
+
+

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Objects that are active or not and may start with the host: what pools and networks have in common."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+
+from .plan import Change, Step
+
+
+class Activity(NamedTuple):
+    """What is there now."""
+
+    exists: bool
+    active: bool
+    autostart: bool
+
+    @property
+    def word(self) -> str:
+        """The state as a user would write it."""
+        if not self.exists:
+            return "absent"
+        return "active" if self.active else "inactive"
+
+
+def settle(
+    kind: str, name: str, declared: Mapping[str, Any], now: Activity, xml: Optional[str], live: Tuple[Step, ...] = ()
+) -> Tuple[Tuple[Change, ...], Tuple[Step, ...]]:
+    """The changes of state and autostart, and all steps in order. xml: the definition to write, None when it fits.
+    live: the steps that make a running object true."""
+    state = declared["state"]
+    changes: List[Change] = []
+    steps: List[Step] = []
+    if state == "absent":
+        return _remove(kind, name, now)
+    if xml is not None:
+        steps.append(Step("define", {"xml": xml}, "define %s %s" % (kind, name)))
+    if not now.exists:
+        changes.append(Change("state", "absent", state if state != "present" else "inactive", "create"))
+    steps.extend(live)
+    if state == "active" and not now.active:
+        if now.exists:
+            changes.append(Change("state", now.word, "active", "live"))
+        steps.append(Step("start", {}, "start %s %s" % (kind, name)))
+    if state == "inactive" and now.active:
+        changes.append(Change("state", "active", "inactive", "live"))
+        steps.append(Step("stop", {}, "stop %s %s" % (kind, name)))
+    autostart = declared.get("autostart")
+    if autostart is not None and autostart != now.autostart:
+        changes.append(Change("autostart", now.autostart, autostart, "live"))
+        steps.append(Step("autostart", {"on": autostart}, "set autostart of %s %s" % (kind, name)))
+    return tuple(changes), tuple(steps)
+
+
+def _remove(kind: str, name: str, now: Activity) -> Tuple[Tuple[Change, ...], Tuple[Step, ...]]:
+    if not now.exists:
+        return (), ()
+    steps = [Step("undefine", {}, "undefine %s %s" % (kind, name))]
+    if now.active:
+        steps.insert(0, Step("stop", {}, "stop %s %s" % (kind, name)))
+    return (Change("state", now.word, "absent", "delete"),), tuple(steps)

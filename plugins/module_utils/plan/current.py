@@ -1,0 +1,78 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on a host now, as values. Documents are texts: whoever plans parses his own copy."""
+
+from __future__ import annotations
+
+from typing import FrozenSet, Mapping, NamedTuple, Optional, Tuple
+
+DIRECTORY_POOLS = frozenset(("dir", "fs", "netfs"))
+
+
+class Volume(NamedTuple):
+    """A storage volume. capacity in bytes; backing: path of its backing file; digest: of a cloud-init seed's content."""
+
+    name: str
+    pool: str
+    path: str
+    capacity: int = 0
+    format: Optional[str] = None
+    backing: Optional[str] = None
+    digest: Optional[str] = None
+
+
+class Pool(NamedTuple):
+    """A storage pool with its volumes by name; None for a volume that was not read in full.
+    inactive: the persistent definition; live: the running one, None when inactive."""
+
+    name: str
+    inactive: str
+    live: Optional[str]
+    autostart: bool
+    volumes: Mapping[str, Optional[Volume]]
+    persistent: bool = True
+
+
+class Network(NamedTuple):
+    """A network. inactive: the persistent definition; live: the running one, None when inactive."""
+
+    name: str
+    inactive: str
+    live: Optional[str]
+    autostart: bool
+    persistent: bool = True
+
+
+class Domain(NamedTuple):
+    """A guest. inactive: the persistent definition with secrets; live: the running one, None when it is off.
+    state: running, paused, stopped, crashed, pmsuspended. keeps: what an undefine has to take care of
+    (nvram, tpm, managed_save, snapshots, checkpoints)."""
+
+    name: str
+    inactive: str
+    live: Optional[str]
+    state: str
+    autostart: bool
+    persistent: bool = True
+    keeps: FrozenSet[str] = frozenset()
+
+
+class Host(NamedTuple):
+    """A host as far as it was read.
+
+    identity: what names derived for this host start from. machines: (arch, alias) → canonical machine type.
+    kvm: whether libvirt offers KVM. arch: the host's architecture. complete: every domain and volume was read in full,
+    not only those that are declared.
+    """
+
+    uri: str
+    identity: str
+    domains: Mapping[str, Domain]
+    networks: Mapping[str, Network]
+    pools: Mapping[str, Pool]
+    machines: Mapping[Tuple[str, str], str]
+    kvm: bool
+    arch: str
+    driver: str
+    complete: bool

@@ -1,0 +1,303 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest's declaration made concrete: its disks' volumes, its interfaces' addresses, its seed.
+
+What a user writes in one place (an image and a size, an address) concerns several objects. Here it becomes plain
+fields of the guest, plus volumes and reservations that are planned as objects of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+
+from .. import tree
+from .current import Domain
+from .identity import derived_mac, derived_uuid
+from .problem import Problems
+from .site import Declared, Reservation, Site
+from .values import VALUES
+from .volume import format_of
+
+BUS = {"vd": "virtio", "sd": "sata", "hd": "ide", "fd": "fdc", "nv": "nvme"}
+
+
+def concrete(declared: Declared, site: Site) -> Declared:
+    """The declaration with concrete disks and interfaces. Adds the implied volumes and reservations to the site."""
+    current = site.host.domains.get(declared["name"])
+    root = tree.parse(current.inactive) if current else None
+    where = "domain %s" % declared["name"]
+    result = dict(declared)
+    if declared.get("disks") is not None:
+        result["disks"] = [_disk(item, declared, root, where, site) for item in declared["disks"]]
+        _unique(declared["disks"], "target", where + ": disks", site.problems)
+    if declared.get("interfaces") is not None:
+        result["interfaces"] = _interfaces(declared, current, root, where, site)
+        _unique(result["interfaces"], "mac", where + ": interfaces", site.problems)
+    if declared.get("cloud_init") is not None:
+        result["disks"] = list(result.get("disks") or []) + [_seed(declared, root, where, site)]
+    if declared.get("virt_type") == "auto":
+        result["virt_type"] = None
+    if declared.get("firmware") == "bios":
+        result["firmware"] = None
+        if root is not None and (root.find("os").get("firmware") == "efi" or root.find("os/nvram") is not None):
+            site.problems.add(where + ": firmware", "is efi; the firmware of an existing guest is not changed to bios")
+    return result
+
+
+def _unique(items: List[Mapping[str, Any]], option: str, where: str, problems: Problems) -> None:
+    seen: Set[Any] = set()
+    for item in items:
+        value = item.get(option)
+        if value is not None and value in seen:
+            problems.add(where, "%s %s is declared twice" % (option, value))
+        seen.add(value)
+
+
+def _node(root: Optional[tree.Element], target: str) -> Optional[tree.Element]:
+    """The guest's disk with this target, as it is now."""
+    if root is None:
+        return None
+    return next((node for node in root.iterfind("devices/disk") if tree.get(node, "target/@dev") == target), None)
+
+
+def _disk(item: Declared, guest: Declared, root: Optional[tree.Element], where: str, site: Site) -> Declared:
+    """One disk with its source as plain fields; its own volume, if it has one, is added to the site."""
+    where = "%s: disks[%s]" % (where, item["target"])
+    node = _node(root, item["target"])
+    given = [name for name in ("image", "volume", "file", "block") if item.get(name)]
+    if len(given) > 1:
+        site.problems.add(where, "%s exclude each other" % " and ".join(given))
+    for name, option in (("pool", "pool"), ("image_pool", "pool")):
+        if item.get(name) and not site.knows(option, item[name]):
+            site.problems.add("%s.%s" % (where, name), "pool %s is neither there nor declared" % item[name])
+    result = {name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")}
+    if item.get("file") or item.get("block"):
+        if item.get("size"):
+            site.problems.add(where + ".size", "goes with image or volume, not with a file or block device")
+    elif node is not None and not item.get("volume") and not _is_own(node, item, guest, site):
+        # A disk that is there keeps its data, whatever image or size say about making it: only its size can grow.
+        _grow(item, node, where, site)
+        return result
+    elif item.get("volume") or item.get("image") or item.get("size"):
+        _stand_on_volume(result, item, guest, where, site)
+    if node is None:
+        _new_disk(result, where, site)
+    return result
+
+
+def _volume_name(item: Declared, guest: Declared) -> str:
+    return str(item.get("volume") or "%s-%s.%s" % (guest["name"], item["target"], item.get("format") or "qcow2"))
+
+
+def _is_own(node: tree.Element, item: Declared, guest: Declared, site: Site) -> bool:
+    """Whether the guest's present disk is the volume that this declaration would make."""
+    pool, name = item.get("pool") or "default", _volume_name(item, guest)
+    path = site.volume_path(pool, name)
+    if path is not None and tree.get(node, "source/@file") == path:
+        return True
+    return tree.get(node, "source/@pool") == pool and tree.get(node, "source/@volume") == name
+
+
+def _grow(item: Declared, node: tree.Element, where: str, site: Site) -> None:
+    path = tree.get(node, "source/@file")
+    if item.get("size") is None or path is None:
+        return
+    volume = site.volume_at(path)
+    if volume is None:
+        site.problems.add(where + ".size", "the disk is %s, which is in no active pool; its size is not managed" % path)
+    else:
+        _imply({"name": volume.name, "pool": volume.pool, "size": item["size"]}, site)
+
+
+def _stand_on_volume(result: Declared, item: Declared, guest: Declared, where: str, site: Site) -> None:
+    pool, name = item.get("pool") or "default", _volume_name(item, guest)
+    if not site.knows("pool", pool):
+        site.problems.add(where, "pool %s is neither there nor declared" % pool)
+    declared = site.volumes.get((pool, name))
+    if item.get("image") or item.get("size"):
+        declared = _imply(
+            {
+                "name": name, "pool": pool, "size": item.get("size"), "format": item.get("format"),
+                "backing": item.get("image"), "backing_pool": item.get("image_pool") if item.get("image") else None,
+            },
+            site,
+        )
+    current = site.volume(pool, name)
+    if current is None and (declared is None or declared["state"] == "absent"):
+        site.problems.add(where + ".volume", "volume %s/%s is neither there nor declared" % (pool, name))
+        return
+    path = site.volume_path(pool, name)
+    # A file is written as a file: AppArmor's helper does not resolve type='volume' (libvirt issue 546).
+    result.update({"file": path} if path else {"volume": name, "pool": pool})
+    form = item.get("format") or (current.format if current else format_of(declared or {}))
+    if form:
+        result["format"] = form
+    else:
+        site.problems.add(where + ".format", "cannot be told before volume %s/%s is fetched; say it" % (pool, name))
+
+
+def _imply(volume: Declared, site: Site) -> Declared:
+    """Add a volume to the site; one that is declared there as well keeps what it says and gains the rest."""
+    key = (volume["pool"], volume["name"])
+    known = {name: value for name, value in site.volumes.get(key, {}).items() if value is not None}
+    site.volumes[key] = dict({"state": "present"}, **dict(volume, **known))
+    return site.volumes[key]
+
+
+def _new_disk(result: Declared, where: str, site: Site) -> None:
+    """What a new disk gets when it is not declared."""
+    device = result.get("device") or "disk"
+    source = result.get("file") or result.get("block") or result.get("volume")
+    if source is None and device != "cdrom" and device != "floppy":
+        site.problems.add(where, "a new disk needs image, size, volume, file or block")
+        return
+    if result.get("format") is None and source is not None:
+        result["format"] = _format_of_file(result, where, site)
+    result["device"] = device
+    result["bus"] = result.get("bus") or ("sata" if device == "cdrom" else BUS.get(result["target"][:2], "virtio"))
+    if result["format"] == "qcow2" and result.get("discard") is None:
+        result["discard"] = "unmap"
+
+
+def _format_of_file(item: Declared, where: str, site: Site) -> Optional[str]:
+    if item.get("block") or item.get("device") == "cdrom":
+        return "raw"
+    path = str(item["file"])
+    volume = site.volume_at(path)
+    if volume is not None and volume.format:
+        return volume.format
+    if path.endswith(".qcow2"):
+        return "qcow2"
+    if path.endswith((".raw", ".iso")):
+        return "raw"
+    site.problems.add(where + ".format", "cannot be told from the name %s; say it" % path)
+    return None
+
+
+def _interfaces(declared: Declared, current: Optional[Domain], root: Optional[tree.Element], where: str, site: Site) -> List[Declared]:
+    """The interfaces, each with its MAC address: the declared one, that of the interface it is, or a derived one."""
+    present = [] if root is None else [_interface_facts(node) for node in root.iterfind("devices/interface")]
+    items = [dict(item) for item in declared["interfaces"]]
+    taken = {item["mac"].lower() for item in items if item.get("mac")}
+    names = _names(items)
+    for item, name in zip(items, names):
+        at = "%s: interfaces[%s]" % (where, item.get("name") or item.get("mac") or name)
+        _check_interface(item, at, site)
+        if not item.get("mac"):
+            mac = derived_mac(site.host.identity, declared["name"], name)
+            item["mac"] = mac if any(fact[0] == mac for fact in present) and mac not in taken else None
+            taken.add(item["mac"] or "")
+    for item, name in zip(items, names):
+        if not item.get("mac"):
+            item["mac"] = _matching(item, present, taken) or derived_mac(site.host.identity, declared["name"], name, taken)
+            taken.add(item["mac"])
+        is_new = item["mac"].lower() not in {fact[0] for fact in present}
+        if is_new and not item.get("model"):
+            item["model"] = "virtio"
+        if is_new and not (item.get("network") or item.get("bridge")):
+            site.problems.add("%s: interfaces[%s]" % (where, item.get("name") or item["mac"]), "a new interface needs network or bridge")
+        _reserve(item, declared, site)
+    return items
+
+
+def _names(items: List[Declared]) -> List[str]:
+    """What identifies each interface that has no MAC address: its own name, or its network and place there."""
+    count: Dict[str, int] = {}
+    names = []
+    for item in items:
+        source = item.get("network") or item.get("bridge") or ""
+        place = count.get(source, 0)
+        count[source] = place + 1
+        names.append(item.get("name") or "%s#%d" % (source, place))
+    return names
+
+
+def _interface_facts(node: tree.Element) -> Tuple[str, Optional[str], Optional[str]]:
+    return (tree.get(node, "mac/@address") or "").lower(), tree.get(node, "source/@network"), tree.get(node, "source/@bridge")
+
+
+def _matching(item: Declared, present: List[Tuple[str, Optional[str], Optional[str]]], taken: Set[str]) -> Optional[str]:
+    """The MAC address of an interface that is there, on the same network, and not spoken for."""
+    for mac, network, bridge in present:
+        if mac not in taken and (network, bridge) == (item.get("network"), item.get("bridge")):
+            return mac
+    return None
+
+
+def _check_interface(item: Declared, where: str, site: Site) -> None:
+    if item.get("network") and item.get("bridge"):
+        site.problems.add(where, "network and bridge exclude each other")
+    if item.get("network") and not site.knows("network", item["network"]):
+        site.problems.add(where + ".network", "network %s is neither there nor declared" % item["network"])
+    if item.get("address") and not item.get("network"):
+        site.problems.add(where + ".address", "needs a network that gives addresses out")
+
+
+def _reserve(item: Declared, declared: Declared, site: Site) -> None:
+    if not item.get("address") or not item.get("network"):
+        return
+    try:
+        address = VALUES["ip"].encode(item["address"])
+    except ValueError as error:
+        site.problems.add("domain %s: interfaces[%s].address" % (declared["name"], item["mac"]), str(error))
+        return
+    site.reservations.append(Reservation(item["network"], item["mac"].lower(), address, declared["name"]))
+
+
+def _seed(declared: Declared, root: Optional[tree.Element], where: str, site: Site) -> Declared:
+    """The cdrom of the cloud-init seed; its volume is added to the site."""
+    pool = declared["cloud_init"].get("pool") or "default"
+    name = "%s-seed.iso" % declared["name"]
+    if not site.knows("pool", pool):
+        site.problems.add(where + ": cloud_init.pool", "pool %s is neither there nor declared" % pool)
+    uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None
+    files = seed_files(declared["cloud_init"], declared["name"], uuid or derived_uuid(site.host.identity, "domain", declared["name"]))
+    _imply({"name": name, "pool": pool, "content": files, "digest": seed_digest(files)}, site)
+    path = site.volume_path(pool, name)
+    source = {"file": path} if path else {"volume": name, "pool": pool}
+    item: Declared = dict({"target": _seed_target(declared, root, path)}, **source)
+    if _node(root, item["target"]) is None:
+        item.update({"device": "cdrom", "bus": "sata", "format": "raw", "readonly": True})
+    return item
+
+
+def _seed_target(declared: Declared, root: Optional[tree.Element], path: Optional[str]) -> str:
+    """The target of the seed's cdrom: the one it has, or the first free one."""
+    present = {} if root is None else {tree.get(node, "target/@dev"): node for node in root.iterfind("devices/disk")}
+    for target, node in present.items():
+        if path and tree.get(node, "source/@file") == path:
+            return str(target)
+    taken = set(present) | {item["target"] for item in declared.get("disks") or []}
+    return next("sd" + letter for letter in "abcdefghijklmnopqrstuvwxyz" if "sd" + letter not in taken)
+
+
+def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> Dict[str, str]:
+    """The files of a NoCloud seed (https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html)."""
+    meta = dict(cloud_init.get("meta_data") or {})
+    meta.setdefault("instance-id", uuid)
+    meta.setdefault("local-hostname", name)
+    files = {"meta-data": _yaml(meta), "user-data": _cloud_config(cloud_init.get("user_data"))}
+    for option, file in (("network_config", "network-config"), ("vendor_data", "vendor-data")):
+        value = cloud_init.get(option)
+        if value is not None:
+            files[file] = _cloud_config(value) if option == "vendor_data" else value if isinstance(value, str) else _yaml(value)
+    return files
+
+
+def _cloud_config(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "#cloud-config\n" + _yaml(value or {})
+
+
+def _yaml(value: Any) -> str:
+    """JSON is YAML, and needs no library on the host."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def seed_digest(files: Mapping[str, str]) -> str:
+    """A digest of a seed's files; it is written into the seed itself, so that reading 2 KiB tells what is in it."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,203 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks: from a declaration, the guests' reserved addresses and the host as it is to steps.
+
+A running network is changed through virNetworkUpdate where libvirt can, so that no guest loses its connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from .. import tree
+from ..spec.kinds import KIND
+from . import ownership
+from .activity import Activity, settle
+from .identity import derived_uuid
+from .objects import Wanted, changes_of, check_uuid, fingerprint_step, overlaid, owned_after, undeclared
+from .overlay import Edit, Place
+from .plan import Change, ObjectPlan, Step
+from .site import Reservation, Site, subnet_of
+
+# virNetworkUpdateSection of the lists that a running network takes changes of; whether it can also modify an entry.
+# libvirt 11.3 src/conf/network_conf.c; dns entries are modified only since 10.6, so they are deleted and added.
+SECTIONS: Dict[str, Tuple[int, bool]] = {
+    "ip/dhcp/host": (4, True),
+    "ip/dhcp/range": (5, False),
+    "dns/host": (10, False),
+}
+MODIFY, DELETE, ADD = 1, 2, 3
+
+
+def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPlan:
+    """The plan for one network. declared: at least its name and state; the addresses reserved on it come with the site."""
+    name = declared["name"]
+    current = site.host.networks.get(name)
+    activity = Activity(current is not None, current is not None and current.live is not None, bool(current and current.autostart))
+    if declared["state"] == "absent":
+        changes, steps = settle("network", name, declared, activity, None)
+        return ObjectPlan("network", name, "absent", changes, steps)
+    root = tree.parse(current.inactive) if current else _new(name, site)
+    uuid = tree.get(root, "uuid") if current else None
+    owned = ownership.read(root)
+    edits, settled = overlaid(want, root)
+    check_uuid(want, root, uuid, site)
+    reservations = [item for item in site.reservations if item.network == name]
+    reserved, problems = reserve(root, reservations, owned)
+    for problem in problems:
+        site.problems.add(want.where, problem)
+    # A block that is new is told with its hosts in it.
+    made = [edit.after for edit in edits]
+    edits += [edit for edit in reserved if not any(place.node is node for place in edit.trail[:-1] for node in made)]
+    xml = None
+    if edits or current is None or not current.persistent:
+        ownership.write(root, _owned(want, owned, reservations))
+        xml = tree.text_of(root)
+    live_steps: Tuple[Step, ...] = ()
+    pending: Tuple[Change, ...] = ()
+    if current and current.live and declared["state"] != "inactive":
+        live = tree.parse(current.live)
+        live_edits = ([] if settled else overlaid(want, live)[0]) + reserve(live, reservations, owned)[0]
+        live_steps, waiting = live_updates(live, live_edits)
+        pending = changes_of(waiting, want.rules)
+    more, steps = settle("network", name, declared, activity, xml, fingerprint_step(want) * (xml is not None) + live_steps)
+    changes = changes_of(edits, want.rules, None if current else "create")
+    if live_steps and not edits:
+        changes = changes_of([edit for edit in live_edits if edit not in waiting], want.rules)
+    return ObjectPlan("network", name, declared["state"], changes + more, steps, pending, frozenset(), undeclared(want, root))
+
+
+def _new(name: str, site: Site) -> tree.Element:
+    root = tree.element("network")
+    root.append(tree.element("name", name))
+    root.append(tree.element("uuid", derived_uuid(site.host.identity, "network", name)))
+    return root
+
+
+def _owned(want: Wanted, owned: ownership.Owned, reservations: List[Reservation]) -> ownership.Owned:
+    after = owned_after(want, owned)
+    added = {ownership.RESERVATION + item.mac for item in reservations if item.address}
+    gone = {ownership.RESERVATION + item.mac for item in reservations if not item.address}
+    return after._replace(keys=(after.keys | added) - gone)
+
+
+def reserve(root: tree.Element, reservations: List[Reservation], owned: ownership.Owned) -> Tuple[List[Edit], List[str]]:
+    """Put the guests' addresses into a network's document, or take them out where the address is empty.
+
+    Only what was reserved by us before is taken out. Returns the edits and what is wrong.
+    """
+    edits: List[Edit] = []
+    problems: List[str] = []
+    for item in reservations:
+        if item.address:
+            _reserve(root, item, edits, problems)
+        elif ownership.RESERVATION + item.mac in owned.keys:
+            _release(root, item, edits)
+    return edits, problems
+
+
+def _reserve(root: tree.Element, item: Reservation, edits: List[Edit], problems: List[str]) -> None:
+    address = ipaddress.ip_address(item.address)
+    block = next((node for node in root.findall("ip") if subnet_of(node) and address in subnet_of(node)), None)
+    if block is None:
+        problems.append("address %s of guest %s is in none of the network's blocks" % (item.address, item.guest))
+        return
+    if block.get("address") == item.address:
+        problems.append("address %s of guest %s is the host's own on this network" % (item.address, item.guest))
+        return
+    trail = (Place("ip", _family(block), block),)
+    for node in block.findall("dhcp/host"):
+        if node.get("ip") == item.address and (node.get("mac") or "").lower() != item.mac:
+            problems.append(
+                "address %s of guest %s is reserved for %s" % (item.address, item.guest, node.get("mac") or node.get("name"))
+            )
+            return
+        if (node.get("mac") or "").lower() == item.mac:
+            if node.get("ip") != item.address:
+                trail += (Place("ip/dhcp/host", item.mac, node),)
+                edits.append(Edit("ip/dhcp/host/@ip", node.get("ip"), item.address, trail))
+                node.set("ip", item.address)
+            return
+    node = tree.element("host", None, mac=item.mac, name=item.guest, ip=item.address)
+    tree.make(block, "dhcp").append(node)
+    edits.append(Edit("ip/dhcp/host", None, node, trail + (Place("ip/dhcp/host", item.mac, node),)))
+
+
+def _release(root: tree.Element, item: Reservation, edits: List[Edit]) -> None:
+    for block in root.findall("ip"):
+        for node in block.findall("dhcp/host"):
+            if (node.get("mac") or "").lower() == item.mac:
+                trail = (Place("ip", _family(block), block), Place("ip/dhcp/host", item.mac, node))
+                edits.append(Edit("ip/dhcp/host", node, None, trail))
+                tree.remove(node)
+
+
+def _family(block: tree.Element) -> str:
+    return str(block.get("family") or ("ipv6" if ":" in block.get("address", "") else "ipv4"))
+
+
+def live_updates(live: tree.Element, edits: List[Edit]) -> Tuple[Tuple[Step, ...], List[Edit]]:
+    """The virNetworkUpdate calls that make these edits true on a running network, and the edits that have to wait.
+
+    live: the running definition with the edits made in it.
+    """
+    steps: List[Step] = []
+    waiting: List[Edit] = []
+    done = set()
+    for edit in edits:
+        entry = _entry_of(edit)
+        if entry is None:
+            waiting.append(edit)
+        elif id(entry) not in done:
+            done.add(id(entry))
+            steps.extend(_calls(live, edit, entry))
+    return tuple(steps), waiting
+
+
+def _entry_of(edit: Edit) -> Optional[Any]:
+    """The list entry (or whole list) that an edit belongs to, None if libvirt cannot update it live."""
+    if edit.path in SECTIONS and not edit.trail:
+        return edit
+    if edit.path in SECTIONS and edit.trail[-1].path != edit.path:
+        return edit
+    if edit.trail and edit.trail[-1].path in SECTIONS:
+        return edit.trail[-1].node
+    return None
+
+
+def _calls(live: tree.Element, edit: Edit, entry: Any) -> List[Step]:
+    place = live.findall("ip").index(edit.trail[0].node) if edit.trail and edit.trail[0].path == "ip" else -1
+    if entry is edit:
+        path, before, after = edit.path, edit.before or (), edit.after or ()
+    else:
+        path = edit.trail[-1].path
+        before = (edit.before,) if edit.path == path and edit.before is not None else ()
+        after = () if edit.path == path and edit.after is None else (entry,)
+    section, can_modify = SECTIONS[path]
+    if entry is not edit and edit.path != path:
+        if can_modify:
+            return [_update(MODIFY, section, place, entry)]
+        before = (entry,)
+    return [_update(DELETE, section, place, node) for node in before] + [_update(ADD, section, place, node) for node in after]
+
+
+def _update(command: int, section: int, place: int, node: tree.Element) -> Step:
+    words = {MODIFY: "change", DELETE: "take out", ADD: "add"}[command]
+    args = {"command": command, "section": section, "parent": place, "xml": tree.text_of(node)}
+    return Step("update", args, "%s %s of the running network" % (words, node.tag))
+
+
+def document_of(name: str, site: Site, wants: Mapping[str, Wanted]) -> Optional[tree.Element]:
+    """The definition that a network will have, for checks across objects; None when it will not be there."""
+    current = site.host.networks.get(name)
+    want = wants.get(name)
+    if want is None:
+        return tree.parse(current.inactive) if current else None
+    root = tree.parse(current.inactive) if current else _new(name, site)
+    overlaid(want, root)
+    return root
+
+
+NETWORK = KIND["network"]

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What planning any kind of object has in common: overlay, ownership and the words for it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+
+from .. import tree
+from ..spec.field import Field, Kind
+from . import ownership
+from .document import declared_document, raw_document
+from .overlay import Edit, overlay
+from .plan import Change, Step
+from .problem import Problems
+from .rules import Rules, for_kind, join
+from .site import Site
+from .words import edits_in_words, key_in_words
+
+
+class Wanted(NamedTuple):
+    """A declaration ready to be overlaid. document: typed fields and raw XML together. keys: what it owns.
+    lists: paths of the lists that are declared, so that what left them is removed. raw: digest of the raw XML."""
+
+    kind: Kind
+    where: str
+    document: tree.Element
+    typed: tree.Element
+    keys: FrozenSet[str]
+    lists: FrozenSet[str]
+    raw: Optional[str]
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of this kind's documents."""
+        return for_kind(self.kind)
+
+
+def wanted(kind: Kind, declared: Mapping[str, Any], lists: FrozenSet[str], problems: Problems) -> Wanted:
+    """The declaration of one object. lists: the paths that list_paths found in what the user wrote."""
+    rules = for_kind(kind)
+    where = "%s %s" % (kind.name, declared["name"])
+    without_raw = {name: value for name, value in declared.items() if name != "xml"}
+    typed = declared_document(kind, without_raw, where, problems)
+    raw = raw_document(kind, declared.get("xml"), where, problems)
+    if raw is None:
+        return Wanted(kind, where, typed, typed, ownership.keys_of(typed, rules), lists, None)
+    ownership.strip(raw)
+    keys = frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules)) | ownership.keys_of(typed, rules)
+    digest = ownership.fingerprint(raw, rules)
+    overlay(raw, typed, rules)
+    return Wanted(kind, where, raw, typed, keys, lists, digest)
+
+
+def list_paths(fields: Tuple[Field, ...], declared: Mapping[str, Any], above: str = "") -> FrozenSet[str]:
+    """Rule paths of the lists of items that a user declared, nested ones included."""
+    found: List[str] = []
+    for field in fields:
+        value = declared.get(field.name)
+        if value is None or field.path is None:
+            continue
+        path = join(above, field.path)
+        if field.type == "items":
+            found.append(path)
+            for item in value:
+                found.extend(list_paths(field.fields, item, path))
+        elif field.type == "dict":
+            found.extend(list_paths(field.fields, value, path))
+    return frozenset(found)
+
+
+def overlaid(want: Wanted, root: tree.Element) -> Tuple[List[Edit], bool]:
+    """Make the declaration true in a document of the host: the edits, and whether raw XML was told apart by fingerprint.
+
+    What was declared before and is not any more is taken out first, so that its place is free.
+    """
+    owned = ownership.read(root)
+    settled = want.raw is not None and owned.declared == want.raw and owned.definition == ownership.fingerprint(root, want.rules)
+    edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys))
+    edits += overlay(root, want.typed if settled else want.document, want.rules)
+    return edits, settled
+
+
+def doomed(want: Wanted, owned: FrozenSet[str]) -> FrozenSet[str]:
+    """The owned keys that are not declared any more although their list, or raw XML, is."""
+    plain = {_plain(key) for key in want.keys}
+    gone = set()
+    for key in owned:
+        if key.startswith(ownership.RESERVATION) or _plain(key) in plain:
+            continue
+        if key.startswith(ownership.RAW):
+            if want.raw is not None:
+                gone.add(_plain(key))
+        elif _path(key) in want.lists:
+            gone.add(key)
+    return frozenset(gone)
+
+
+def owned_after(want: Wanted, owned: ownership.Owned) -> ownership.Owned:
+    """Ownership once the declaration is written: what is declared, and what was owned in lists not declared now."""
+    kept = {key for key in owned.keys if key.startswith(ownership.RESERVATION)}
+    kept |= {key for key in owned.keys if _plain(key) not in doomed(want, owned.keys) and key not in want.keys}
+    return ownership.Owned(frozenset(kept) | want.keys, None, None)
+
+
+def _plain(key: str) -> str:
+    return key[len(ownership.RAW):] if key.startswith(ownership.RAW) else key
+
+
+def _path(key: str) -> str:
+    """The rule path of an owned key: "ip[ipv4]/dhcp/host[x]" → "ip/dhcp/host"."""
+    text, depth = "", 0
+    for char in key:
+        depth += {"[": 1, "]": -1}.get(char, 0)
+        if depth == 0 and char != "]":
+            text += char
+    return text
+
+
+def fingerprint_step(want: Wanted) -> Tuple[Step, ...]:
+    """After a define from raw XML: note what libvirt made of it, so that the next run can tell that nothing changed."""
+    return () if want.raw is None else (Step("fingerprint", {"raw": want.raw}, "note what was declared for %s" % want.where),)
+
+
+def undeclared(want: Wanted, root: tree.Element) -> Tuple[str, ...]:
+    """What is in the declared lists of a document without being declared or owned, in the user's words."""
+    plain = {_plain(key) for key in want.keys}
+    return tuple(
+        key_in_words(trail[-1], want.rules)
+        for trail in ownership.places(root, want.rules)
+        if len(trail) == 1 and trail[0].path in want.lists and ownership.key(trail) not in plain
+    )
+
+
+def check_uuid(want: Wanted, root: tree.Element, before: Optional[str], site: Site) -> None:
+    """A problem if the declaration would give an existing object another UUID. before: the one it has, None when new."""
+    after = tree.get(root, "uuid")
+    if before is not None and after != before:
+        site.problems.add(want.where + ": uuid", "is %s and cannot be changed to %s" % (before, after))
+
+
+def effect_of(edit: Edit, rules: Rules) -> str:
+    """When an edit becomes true: the effect of the nearest field, "restart" where there is none."""
+    path = edit.path
+    while path:
+        field = rules.fields.get(path)
+        if field is not None:
+            return field.effect
+        path = path.rpartition("/")[0]
+    return "restart"
+
+
+def changes_of(edits: List[Edit], rules: Rules, effect: Optional[str] = None) -> Tuple[Change, ...]:
+    """Edits as changes in the user's words. effect: for all of them, or each field's own when None."""
+    return tuple(
+        Change(path, before, after, effect or effect_of(edit, rules))
+        for path, before, after, edit in edits_in_words(edits, rules)
+    )
+
+
+def by_name(items: List[Dict[str, Any]], kind: Kind, problems: Problems) -> Dict[str, Dict[str, Any]]:
+    """Declarations by name; a name that is declared twice is a problem."""
+    found: Dict[str, Dict[str, Any]] = {}
+    for item in items:
+        if item["name"] in found:
+            problems.add("%s %s" % (kind.name, item["name"]), "is declared twice")
+        found[item["name"]] = item
+    return found
+
+
+def yes(flag: Any) -> str:
+    """A boolean as YAML says it, for messages."""
+    return "true" if flag else "false"

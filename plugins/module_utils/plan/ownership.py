@@ -1,0 +1,128 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who put what there. The keys declared last time, and fingerprints, are kept in the object's own metadata.
+
+Keys only, never values. What was declared and is not declared any more is removed; what somebody else added is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
+
+from .. import tree
+from .overlay import Edit, Place
+from .rules import Rules, join, key_of
+
+NAMESPACE = "urn:kvmfleet:libvirt"
+PREFIX = "kvmfleet"
+_TAG = "{%s}declared" % NAMESPACE
+_KEY = "{%s}key" % NAMESPACE
+
+# An owned key starts with this when it came from raw xml, or when it is an address reserved for a guest.
+RAW = "xml:"
+RESERVATION = "reservation:"
+
+
+class Owned(NamedTuple):
+    """What the metadata says. keys: "devices/disk[vda]" and the like. declared, definition: fingerprints of the raw XML
+    declared last, and of the definition libvirt made of it; None when there are none."""
+
+    keys: FrozenSet[str]
+    declared: Optional[str]
+    definition: Optional[str]
+
+
+NOTHING = Owned(frozenset(), None, None)
+
+
+def read(root: tree.Element) -> Owned:
+    """What an object's document says of our ownership."""
+    node = root.find("metadata/" + _TAG)
+    if node is None:
+        return NOTHING
+    keys = frozenset((key.text or "").strip() for key in node.findall(_KEY))
+    return Owned(keys, node.get("declared"), node.get("definition"))
+
+
+def write(root: tree.Element, owned: Owned) -> None:
+    """Put our ownership into an object's document, in place of what it said before."""
+    strip(root)
+    if owned != NOTHING:
+        tree.make(root, "metadata").append(as_element(owned))
+
+
+def as_element(owned: Owned) -> tree.Element:
+    """The metadata element for this ownership."""
+    node = tree.namespaced(_TAG, PREFIX, NAMESPACE)
+    for name in ("declared", "definition"):
+        value = getattr(owned, name)
+        if value:
+            node.set(name, value)
+    for key in sorted(owned.keys):
+        node.append(tree.element(_KEY, key))
+    return node
+
+
+def strip(root: tree.Element) -> None:
+    """Take our ownership out of a document, and a metadata element that is then empty."""
+    node = root.find("metadata/" + _TAG)
+    if node is not None:
+        metadata = node.getparent()
+        metadata.remove(node)
+        if not len(metadata):
+            root.remove(metadata)
+
+
+def fingerprint(root: tree.Element, rules: Rules) -> str:
+    """A digest of a document without our metadata and without secrets, so that nothing can be guessed from it."""
+    copied = tree.parse(tree.text_of(root))
+    strip(copied)
+    for path, field in rules.fields.items():
+        if field.secret and "@" in path:
+            where, attribute = tree.split(path)
+            for node in copied.findall(where):
+                node.attrib.pop(attribute, None)
+    return hashlib.sha256(tree.canonical(copied)).hexdigest()
+
+
+def places(root: tree.Element, rules: Rules, path: str = "", trail: Tuple[Place, ...] = ()) -> Iterator[Tuple[Place, ...]]:
+    """The trails of all keyed elements of a document."""
+    count: Dict[str, int] = {}
+    for child in root:
+        if not tree.is_element(child) or child.tag == "metadata":
+            continue
+        where = join(path, child.tag)
+        key = key_of(rules, where, child, count.get(where, 0))
+        count[where] = count.get(where, 0) + 1
+        below = trail if key is None else trail + (Place(where, key, child),)
+        if key is not None:
+            yield below
+        yield from places(child, rules, where, below)
+
+
+def key(trail: Tuple[Place, ...]) -> str:
+    """The owned key of a keyed element: "ip[ipv4]/dhcp/host[52:54:00:00:00:01]"."""
+    text, above = "", ""
+    for place in trail:
+        text += place.path[len(above):] + "[%s]" % place.key
+        above = place.path
+    return text
+
+
+def keys_of(root: tree.Element, rules: Rules) -> FrozenSet[str]:
+    """The owned keys of all keyed elements in a declared document."""
+    return frozenset(key(trail) for trail in places(root, rules))
+
+
+def remove_undeclared(have: tree.Element, rules: Rules, doomed: FrozenSet[str]) -> List[Edit]:
+    """Take the elements with these keys out of a document; return the edits."""
+    edits: List[Edit] = []
+    if not doomed:
+        return edits
+    for trail in list(places(have, rules)):
+        if key(trail) in doomed and trail[-1].node.getparent() is not None:
+            edits.append(Edit(trail[-1].path, trail[-1].node, None, trail))
+            tree.remove(trail[-1].node)
+    return edits

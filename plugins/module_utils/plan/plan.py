@@ -1,0 +1,61 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan: what differs, what will be done, what has to wait. Check mode, diff and the real run all read this value."""
+
+from __future__ import annotations
+
+from typing import Any, FrozenSet, Mapping, NamedTuple, Tuple
+
+Id = Tuple[str, str]
+
+
+class Change(NamedTuple):
+    """One difference in the user's words. effect: live, restart, create or delete."""
+
+    path: str
+    before: Any
+    after: Any
+    effect: str
+
+
+class Step(NamedTuple):
+    """One call to the hypervisor on an object. args: what the verb needs. words: what it does, for messages.
+    may_wait: when the hypervisor declines, the change waits for a restart instead of failing."""
+
+    verb: str
+    args: Mapping[str, Any]
+    words: str
+    may_wait: bool = False
+
+
+class ObjectPlan(NamedTuple):
+    """What will happen to one object. state: what it is afterwards. needs: objects that have to be done before.
+    pending: what becomes true only at a restart. undeclared: what somebody else put into a list that is declared."""
+
+    kind: str
+    name: str
+    state: str
+    changes: Tuple[Change, ...] = ()
+    steps: Tuple[Step, ...] = ()
+    pending: Tuple[Change, ...] = ()
+    needs: FrozenSet[Id] = frozenset()
+    undeclared: Tuple[str, ...] = ()
+    facts: Mapping[str, Any] = {}
+
+    @property
+    def id(self) -> Id:
+        """Kind and name; a volume's name is "pool/volume"."""
+        return (self.kind, self.name)
+
+
+class Plan(NamedTuple):
+    """The plan of one run: every declared or implied object, in the order in which a reader expects them."""
+
+
+    objects: Tuple[ObjectPlan, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything will be done."""
+        return any(item.changes for item in self.objects)

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host as it will be: what is there now together with what is declared beside it."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from .. import tree
+from ..spec.kinds import KIND
+from .current import DIRECTORY_POOLS, Host, Volume
+from .problem import Problems
+from .document import raw_document
+
+Declared = Dict[str, Any]
+
+
+class Reservation(NamedTuple):
+    """An address that a guest's interface gets by DHCP on a network."""
+
+    network: str
+    mac: str
+    address: str
+    guest: str
+
+
+class Site(NamedTuple):
+    """Current host and declarations by name. volumes: by (pool, name), those implied by disks included."""
+
+    host: Host
+    pools: Mapping[str, Declared]
+    networks: Mapping[str, Declared]
+    volumes: Dict[Tuple[str, str], Declared]
+    domains: Mapping[str, Declared]
+    reservations: List[Reservation]
+    problems: Problems
+
+    def knows(self, kind: str, name: str) -> bool:
+        """Whether a pool or network is there, or declared and not to be removed."""
+        declared = getattr(self, kind + "s").get(name)
+        if declared is not None:
+            return bool(declared["state"] != "absent")
+        return name in getattr(self.host, kind + "s")
+
+    def pool_directory(self, name: str) -> Optional[str]:
+        """Directory of a pool whose volumes are files in it; None for other kinds of pool, or when it is not known."""
+        declared = self.pools.get(name, {})
+        raw = raw_document(KIND["pool"], declared.get("xml"), "", Problems())
+        current = tree.parse(self.host.pools[name].inactive) if name in self.host.pools else None
+        kind = declared.get("type") or _first("@type", raw, current) or "dir"
+        path = declared.get("path") or _first("target/path", raw, current)
+        return path.rstrip("/") if path and kind in DIRECTORY_POOLS else None
+
+    def volume_path(self, pool: str, name: str) -> Optional[str]:
+        """Where a volume is or will be as a file; None when that cannot be told before it is made."""
+        current = self.volume(pool, name)
+        if current is not None and current.path:
+            return current.path
+        directory = self.pool_directory(pool)
+        return None if directory is None else "%s/%s" % (directory, name)
+
+    def volume(self, pool: str, name: str) -> Optional[Volume]:
+        """The volume as it is now, or None."""
+        found = self.host.pools.get(pool)
+        return None if found is None else found.volumes.get(name)
+
+    def volume_at(self, path: str) -> Optional[Volume]:
+        """The volume that is this file, among those that were read."""
+        for pool in self.host.pools.values():
+            for volume in pool.volumes.values():
+                if volume is not None and volume.path == path:
+                    return volume
+        return None
+
+
+def _first(path: str, *roots: Optional[tree.Element]) -> Optional[str]:
+    for root in roots:
+        value = None if root is None else tree.get(root, path)
+        if value:
+            return value
+    return None
+
+
+def subnet_of(node: tree.Element) -> Optional[Any]:
+    """The IP network of a network document's <ip> element, or None when it has no address."""
+    address = node.get("address")
+    if not address:
+        return None
+    mask = node.get("prefix") or node.get("netmask") or ("64" if ":" in address else "24")
+    return ipaddress.ip_interface("%s/%s" % (address, mask)).network

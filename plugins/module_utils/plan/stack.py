@@ -1,0 +1,137 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All declarations of one host planned together: cross-references are checked, implied objects join, order is found."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Set, Tuple
+
+from .. import tree
+from ..spec.kinds import KIND, KINDS
+from .current import Host
+from .domain import macs, plan_absent, plan_domain
+from .guest import concrete
+from .network import plan_network
+from .objects import Wanted, by_name, list_paths, wanted
+from .plan import Id, ObjectPlan, Plan
+from .pool import plan_pool
+from .problem import Problems
+from .site import Declared, Reservation, Site
+from .values import VALUES
+from .volume import backing_order, plan_volume
+
+Stack = Mapping[str, List[Declared]]
+
+
+def plan_stack(stack: Stack, host: Host) -> Plan:
+    """The plan for everything that is declared on a host. stack: plural kind → declarations, as the argument spec gives
+    them. Raises Declined with every problem that was found."""
+    problems = Problems()
+    named = {kind.name: by_name(stack.get(kind.plural) or [], kind, problems) for kind in KINDS if kind.name != "volume"}
+    volumes = _volumes(stack.get("volumes") or [], problems)
+    site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems)
+    _check_names(site, stack)
+    lists = {(kind.name, item["name"]): list_paths(kind.fields, item) for kind in KINDS for item in stack.get(kind.plural) or []}
+    guests = {name: concrete(item, site) for name, item in site.domains.items() if item["state"] != "absent"}
+    _release(site)
+    _check_shared(site, guests)
+    problems.raise_any()
+    wants = _wants(site, guests, lists)
+    plans = [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
+    plans += _networks(site, wants)
+    domains = [
+        plan_domain(wants[("domain", name)], guests[name], site) if name in guests else plan_absent(item, site)
+        for name, item in site.domains.items()
+    ]
+    plans += [plan_volume(item, site) for item in backing_order(site.volumes)]
+    problems.raise_any()
+    return Plan(tuple(_ordered(plans + domains)))
+
+
+def _volumes(items: List[Declared], problems: Problems) -> Dict[Tuple[str, str], Declared]:
+    found: Dict[Tuple[str, str], Declared] = {}
+    for item in items:
+        key = (item["pool"], item["name"])
+        if key in found:
+            problems.add("volume %s/%s" % key, "is declared twice")
+        found[key] = item
+    return found
+
+
+def _check_names(site: Site, stack: Stack) -> None:
+    """Names are checked first: everything else is said by name."""
+    for kind in KINDS:
+        for item in stack.get(kind.plural) or []:
+            try:
+                VALUES["name"].encode(item["name"])
+            except ValueError as error:
+                site.problems.add("%s %s: name" % (kind.name, item["name"]), str(error))
+
+
+def _release(site: Site) -> None:
+    """Addresses reserved for guests that go, or for interfaces that lost their address, are given back."""
+    kept = {(item.network, item.mac) for item in site.reservations}
+    for name, declared in site.domains.items():
+        current = site.host.domains.get(name)
+        if current is None or (declared["state"] != "absent" and declared.get("interfaces") is None):
+            continue
+        root = tree.parse(current.inactive)
+        for node in root.iterfind("devices/interface"):
+            network, mac = tree.get(node, "source/@network"), (tree.get(node, "mac/@address") or "").lower()
+            if network and network in site.host.networks and (network, mac) not in kept:
+                site.reservations.append(Reservation(network, mac, "", name))
+
+
+def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
+    """What no two guests may have: an address on one network, or a MAC address."""
+    seen: Dict[Tuple[str, str], str] = {}
+    for item in site.reservations:
+        other = seen.setdefault((item.network, item.address), item.guest) if item.address else item.guest
+        if other != item.guest:
+            site.problems.add("domain %s" % item.guest, "address %s on network %s is also declared for guest %s" % (item.address, item.network, other))
+    owners: Dict[str, str] = {}
+    for name, domain in site.host.domains.items():
+        if name not in site.domains:
+            owners.update({mac: name for mac in macs(tree.parse(domain.inactive))})
+    for name, guest in guests.items():
+        for item in guest.get("interfaces") or []:
+            mac = (item.get("mac") or "").lower()
+            if mac and owners.setdefault(mac, name) != name:
+                site.problems.add("domain %s" % name, "MAC address %s is also that of guest %s" % (mac, owners[mac]))
+
+
+def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) -> Dict[Id, Wanted]:
+    found: Dict[Id, Wanted] = {}
+    for kind, items in (("pool", site.pools), ("network", site.networks), ("domain", guests)):
+        for name, item in items.items():
+            found[(kind, name)] = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems)
+    return found
+
+
+def _networks(site: Site, wants: Mapping[Id, Wanted]) -> List[ObjectPlan]:
+    """Networks that are declared, and those on which an address is reserved or given back."""
+    plans = [plan_network(wants[("network", name)], item, site) for name, item in site.networks.items()]
+    touched: Set[str] = {item.network for item in site.reservations if item.network not in site.networks}
+    for name in sorted(touched):
+        bare: Declared = {"name": name, "state": "present"}
+        plan = plan_network(wanted(KIND["network"], bare, frozenset(), site.problems), bare, site)
+        if plan.changes:
+            plans.append(plan)
+    return plans
+
+
+def _ordered(plans: List[ObjectPlan]) -> List[ObjectPlan]:
+    """Each with the needs that are in this plan. What goes, goes first: guests, then volumes, then networks and pools."""
+    present = {plan.id for plan in plans}
+    going = {plan.id for plan in plans if plan.state == "absent"}
+    rank = {"domain": 0, "volume": 1, "network": 2, "pool": 3}
+    result = []
+    for plan in plans:
+        needs = {need for need in plan.needs if need in present and need not in going}
+        if plan.id in going:
+            needs |= {other for other in going if rank[other[0]] < rank[plan.kind]}
+        else:
+            needs |= {other for other in going if other[0] == "domain"}
+        result.append(plan._replace(needs=frozenset(needs - {plan.id})))
+    return result

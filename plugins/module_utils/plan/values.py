@@ -1,0 +1,201 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How values are written in libvirt's documents, and when two texts mean the same.
+
+A value type is a name used in the field tables. Each knows how to turn a user's value into the document's text,
+the text back into what a user would write, and the text into a form in which equal means equal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, Callable, Dict, NamedTuple
+
+# https://libvirt.org/formatdomain.html#memory-allocation and virScaleInteger in libvirt's util/virutil.c.
+UNITS: Dict[str, int] = {"b": 1, "byte": 1, "bytes": 1}
+for _power, _letter in enumerate("kmgtpe", start=1):
+    UNITS[_letter] = UNITS[_letter + "ib"] = 1024**_power
+    UNITS[_letter + "b"] = 1000**_power
+
+_SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+_UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
+
+
+def size_bytes(text: str) -> int:
+    """A size with its unit in bytes, rounded up to a whole byte. Raises ValueError when there is no unit or number."""
+    match = _SIZE.match(text)
+    if match is None:
+        if text.strip().isdigit():
+            raise ValueError("%r has no unit; write for example '%s MiB' or '%s GiB'" % (text, text.strip(), text.strip()))
+        raise ValueError("%r is not a size; write a number and a unit, for example '512 MiB' or '20 GiB'" % text)
+    number, unit = match.groups()
+    if unit.lower() not in UNITS:
+        raise ValueError("%r has the unknown unit %r; known are bytes, KiB, MiB, GiB, TiB and KB, MB, GB, TB" % (text, unit))
+    factor = UNITS[unit.lower()]
+    if "." not in number:
+        return int(number) * factor
+    whole, _dot, fraction = number.partition(".")
+    return -(-int(whole + fraction) * factor // 10 ** len(fraction))
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as a person writes it, exactly: the largest binary unit that leaves no remainder."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        factor = UNITS[unit.lower()]
+        if count and count % factor == 0:
+            return "%d %s" % (count // factor, unit)
+    return "%d bytes" % count
+
+
+def scaled(text: str, unit: str) -> int:
+    """A document's number in this unit, in bytes. Raises ValueError if it is not a number or the unit is unknown."""
+    factor = UNITS.get(unit.lower())
+    if factor is None:
+        raise ValueError("unknown unit %r" % unit)
+    return int(text) * factor
+
+
+class Value(NamedTuple):
+    """A value type. encode: user's value to the document's text (raises ValueError); decode: the text to the user's
+    value; same: the text to the form that is compared."""
+
+    encode: Callable[[Any], str]
+    decode: Callable[[str], Any]
+    same: Callable[[str], Any]
+
+
+def _line(value: Any) -> str:
+    text = _text(value)
+    if "\n" in text:
+        raise ValueError("must be a single line")
+    return text
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    if any(ord(char) < 32 and char not in "\n\t" for char in text):
+        raise ValueError("holds a control character")
+    return text
+
+
+def _name(value: Any) -> str:
+    text = _line(value)
+    if not text.strip():
+        raise ValueError("is empty")
+    if "/" in text or text in (".", ".."):
+        raise ValueError("%r is not a name: it may not hold '/' nor be '.' or '..'" % text)
+    return text
+
+
+def _path(value: Any) -> str:
+    text = _line(value)
+    if not text.startswith("/"):
+        raise ValueError("%r is not an absolute path" % text)
+    if ".." in text.split("/"):
+        raise ValueError("%r holds '..'" % text)
+    return text
+
+
+def _mac(value: Any) -> str:
+    text = str(value).strip().lower().replace("-", ":")
+    if not _MAC.match(text):
+        raise ValueError("%r is not a MAC address such as 52:54:00:12:34:56" % value)
+    if int(text[:2], 16) & 1:
+        raise ValueError("%r is a multicast address; a guest needs a unicast one" % value)
+    return text
+
+
+def _uuid(value: Any) -> str:
+    text = str(value).strip().lower()
+    if not _UUID.match(text):
+        raise ValueError("%r is not a UUID" % value)
+    return text
+
+
+def _integer(value: Any) -> str:
+    return str(int(value))
+
+
+def _ip(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_address(str(value)))
+    except ValueError as error:
+        raise ValueError("%r is not an IP address" % value) from error
+
+
+def cidr(value: Any) -> str:
+    """An address with its prefix length, in its canonical form. Raises ValueError."""
+    text = str(value)
+    if "/" not in text:
+        raise ValueError("%r has no prefix length; write for example '192.168.122.1/24'" % text)
+    try:
+        return ipaddress.ip_interface(text).with_prefixlen
+    except ValueError as error:
+        raise ValueError("%r is not an address with a prefix length: %s" % (text, error)) from error
+
+
+def _yes_no(value: Any) -> str:
+    return "yes" if value else "no"
+
+
+def _on_off(value: Any) -> str:
+    return "on" if value else "off"
+
+
+def _truth(text: str) -> bool:
+    return text in ("yes", "on", "1", "true")
+
+
+def _number(text: str) -> Any:
+    """Numbers are equal whatever their base or leading zeros; what is no number is compared as it stands."""
+    try:
+        return int(text, 0) if text.lower().startswith("0x") else int(text)
+    except ValueError:
+        return text
+
+
+def _address(text: str) -> Any:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return text
+
+
+def _identity(text: str) -> str:
+    return text
+
+
+def _as_int(text: str) -> Any:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _lower(text: str) -> str:
+    return text.lower()
+
+
+def _no_slash(text: str) -> str:
+    return text.rstrip("/") or "/"
+
+
+VALUES: Dict[str, Value] = {
+    "text": Value(_text, _identity, str.strip),
+    "line": Value(_line, _identity, str.strip),
+    "name": Value(_name, _identity, _identity),
+    "path": Value(_path, _identity, _no_slash),
+    "mac": Value(_mac, _lower, _lower),
+    "uuid": Value(_uuid, _lower, _lower),
+    "int": Value(_integer, _as_int, _number),
+    "float": Value(str, float, float),
+    "ip": Value(_ip, _identity, _address),
+    "yes_no": Value(_yes_no, _truth, _truth),
+    "on_off": Value(_on_off, _truth, _truth),
+    "raw": Value(str, _identity, _identity),
+}
+
+
+def prefix_of(netmask: str) -> str:
+    """A netmask as a prefix length: libvirt writes whichever of the two it was given."""
+    return str(ipaddress.ip_network("0.0.0.0/" + netmask).prefixlen)

@@ -1,0 +1,218 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes: from a declaration and the host as it is to steps. Data is never overwritten, shrunk or converted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+
+from .. import tree
+from ..spec.kinds import KIND
+from . import values
+from .current import Volume
+from .document import declared_document
+from .plan import Change, Id, ObjectPlan, Step
+from .problem import Problems
+from .site import Declared, Site
+
+_ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+_CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
+
+
+def volume_id(pool: str, name: str) -> Id:
+    """The id of a volume in a plan: its name is "pool/volume"."""
+    return ("volume", "%s/%s" % (pool, name))
+
+
+def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
+    """The plan for one volume."""
+    where = "volume %s/%s" % (declared["pool"], declared["name"])
+    current = site.volume(declared["pool"], declared["name"])
+    if declared["state"] == "absent":
+        return _absent(declared, current, where, site)
+    if not site.knows("pool", declared["pool"]):
+        site.problems.add(where + ": pool", "pool %s is neither there nor declared" % declared["pool"])
+    _check(declared, where, site.problems)
+    if current is None:
+        return _create(declared, where, site)
+    return _update(declared, current, where, site)
+
+
+def _plan(declared: Declared, changes: List[Change], steps: List[Step], needs: Set[Id], state: str = "present") -> ObjectPlan:
+    kind, name = volume_id(declared["pool"], declared["name"])
+    return ObjectPlan(kind, name, state, tuple(changes), tuple(steps), needs=frozenset(needs | {("pool", declared["pool"])}))
+
+
+def _check(declared: Declared, where: str, problems: Problems) -> None:
+    source = declared.get("source") or {}
+    given = [name for name in ("source", "clone", "backing", "content") if declared.get(name)]
+    if len(given) > 1:
+        problems.add(where, "%s exclude each other" % " and ".join(given))
+    if declared.get("source") is not None and bool(source.get("url")) == bool(source.get("file")):
+        problems.add(where + ": source", "needs either url or file")
+    checksum = source.get("checksum")
+    match = _CHECKSUM.match(checksum) if checksum else None
+    if checksum and (match is None or _ALGORITHMS.get(match.group(1)) != len(match.group(2))):
+        problems.add(where + ": source.checksum", "%r is not 'algorithm:hex' with one of %s" % (checksum, ", ".join(_ALGORITHMS)))
+
+
+def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -> Optional[int]:
+    """The declared size in bytes, None when there is none or it is wrong, which is noted."""
+    if declared.get("size") is None:
+        return None
+    try:
+        return values.size_bytes(str(declared["size"]))
+    except ValueError as error:
+        problems.add(where + ": size", str(error))
+        return None
+
+
+def format_of(declared: Declared) -> str:
+    """The format that a new volume gets; empty when only its content will tell."""
+    if declared.get("format"):
+        return str(declared["format"])
+    name = declared["name"]
+    if declared.get("source"):
+        source = declared["source"].get("url") or declared["source"].get("file") or ""
+        name = source.partition("?")[0] or name
+        return "qcow2" if name.endswith(".qcow2") else "raw" if name.endswith((".raw", ".iso")) else ""
+    return "raw" if name.endswith((".raw", ".img", ".iso")) else "qcow2"
+
+
+def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
+    size = declared_size(declared, where, site.problems)
+    needs: Set[Id] = set()
+    args: Dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
+    form = format_of(declared)
+    if declared.get("content") is not None:
+        verb, args["content"], args["digest"] = "seed", declared["content"], declared["digest"]
+    elif declared.get("source"):
+        verb, args["source"], args["format"], args["size"] = "fetch", declared["source"], form or None, size
+    else:
+        verb = "clone" if declared.get("clone") else "create"
+        args.update(_from_volume(declared, size, where, site, needs))
+        args["xml"] = _document(declared, form, where, site)
+        if size is None and not (declared.get("backing") or declared.get("clone") or declared.get("xml")):
+            site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
+    changes = [Change("state", "absent", "present", "create")]
+    for name in ("format", "size", "source", "clone", "backing"):
+        if declared.get(name) is not None:
+            changes.append(Change(name, None, declared[name], "create"))
+    return _plan(declared, changes, [Step(verb, args, "make %s" % where)], needs)
+
+
+def _from_volume(declared: Declared, size: Optional[int], where: str, site: Site, needs: Set[Id]) -> Dict[str, Any]:
+    """The arguments that name the volume this one is made from, checked as far as it is known."""
+    option = "clone" if declared.get("clone") else "backing" if declared.get("backing") else None
+    if option is None:
+        return {}
+    pool = (declared.get("backing_pool") if option == "backing" else None) or declared["pool"]
+    name = declared[option]
+    planned = site.volumes.get((pool, name))
+    known = site.volume(pool, name)
+    if planned is not None and planned["state"] != "absent":
+        needs.add(volume_id(pool, name))
+    elif known is None or planned is not None:
+        site.problems.add("%s: %s" % (where, option), "volume %s/%s is neither there nor declared" % (pool, name))
+    if known is not None and size is not None and size < known.capacity:
+        message = "%s is smaller than volume %s, which has %s" % (declared["size"], name, values.size_text(known.capacity))
+        site.problems.add(where + ": size", message)
+    return {"from_pool": pool, "from_name": name, "size": size, "from_format": known.format if known else None}
+
+
+def _document(declared: Declared, form: str, where: str, site: Site) -> str:
+    volume = dict(declared, format=form or None)
+    root = declared_document(KIND["volume"], volume, where, site.problems)
+    return tree.text_of(root)
+
+
+def _update(declared: Declared, current: Volume, where: str, site: Site) -> ObjectPlan:
+    changes: List[Change] = []
+    steps: List[Step] = []
+    args: Dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
+    size = declared_size(declared, where, site.problems)
+    if size is not None and size < current.capacity:
+        message = "%s is less than the %s it has; a volume is never shrunk" % (declared["size"], values.size_text(current.capacity))
+        site.problems.add(where + ": size", message)
+    elif size is not None and size > current.capacity:
+        changes.append(Change("size", values.size_text(current.capacity), values.size_text(size), "live"))
+        steps.append(Step("resize", dict(args, size=size, path=current.path), "grow %s to %s" % (where, values.size_text(size))))
+    if declared.get("format") and current.format and declared["format"] != current.format:
+        site.problems.add(where + ": format", "is %s; a volume is not converted to %s" % (current.format, declared["format"]))
+    _check_backing(declared, current, where, site)
+    if declared.get("content") is not None and declared["digest"] != current.digest:
+        changes.append(Change("content", "another seed", "the declared seed", "restart"))
+        content = {"content": declared["content"], "digest": declared["digest"]}
+        steps.append(Step("seed", dict(args, **content), "make %s anew" % where))
+    return _plan(declared, changes, steps, set())
+
+
+def _check_backing(declared: Declared, current: Volume, where: str, site: Site) -> None:
+    if not declared.get("backing"):
+        return
+    path = site.volume_path(declared.get("backing_pool") or declared["pool"], declared["backing"])
+    if path is not None and current.backing != path:
+        has = "is an overlay on %s" % current.backing if current.backing else "is not an overlay"
+        site.problems.add(where + ": backing", "%s; it is not made anew on %s" % (has, path))
+
+
+def _absent(declared: Declared, current: Optional[Volume], where: str, site: Site) -> ObjectPlan:
+    if current is None and declared["name"] not in getattr(site.host.pools.get(declared["pool"]), "volumes", {}):
+        return _plan(declared, [], [], set(), "absent")
+    if current is not None:
+        for user in users_of(current.path, site):
+            site.problems.add(where, "is used by %s and is not deleted" % user)
+    step = Step("delete", {"pool": declared["pool"], "name": declared["name"]}, "delete %s" % where)
+    return _plan(declared, [Change("state", "present", "absent", "delete")], [step], set(), "absent")
+
+
+def users_of(path: str, site: Site, apart_from: str = "") -> List[str]:
+    """Who uses this file: guests that stay and are not apart_from, and volumes that stay and have it as backing file."""
+    users = []
+    for domain in site.host.domains.values():
+        declared = site.domains.get(domain.name)
+        if domain.name == apart_from or (declared is not None and declared["state"] == "absent"):
+            continue
+        texts = [text for text in (domain.inactive, domain.live) if text]
+        if any(path in paths_in(tree.parse(text)) for text in texts):
+            users.append("guest %s" % domain.name)
+    for pool in site.host.pools.values():
+        for volume in pool.volumes.values():
+            if volume is None or volume.backing != path:
+                continue
+            planned = site.volumes.get((pool.name, volume.name))
+            if planned is None or planned["state"] != "absent":
+                users.append("volume %s/%s" % (pool.name, volume.name))
+    return users
+
+
+def paths_in(root: tree.Element) -> Set[str]:
+    """The files and devices that a guest's disks stand on, backing chains included."""
+    found = set()
+    for source in root.iterfind("devices/disk//source"):
+        path = source.get("file") or source.get("dev")
+        if path:
+            found.add(path)
+    return found
+
+
+def backing_order(declared: Mapping[Tuple[str, str], Declared]) -> List[Declared]:
+    """Volumes, each after those it stands on."""
+    order: List[Declared] = []
+    seen: Set[Tuple[str, str]] = set()
+
+    def visit(key: Tuple[str, str]) -> None:
+        if key in seen or key not in declared:
+            return
+        seen.add(key)
+        item = declared[key]
+        for option, pool in (("clone", item["pool"]), ("backing", item.get("backing_pool") or item["pool"])):
+            if item.get(option):
+                visit((pool, item[option]))
+        order.append(item)
+
+    for key in declared:
+        visit(key)
+    return order

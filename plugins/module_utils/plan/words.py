@@ -1,0 +1,154 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documents and edits in the user's words: option names instead of XML paths, "2 GiB" instead of 2097152."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+from .. import tree
+from ..spec.field import Field
+from . import values
+from .overlay import Edit, Place, size_at
+from .rules import Rules, join, read_attribute
+
+MASK = "********"
+
+_NAMES: Dict[str, Dict[str, str]] = {}
+
+
+def names(rules: Rules) -> Dict[str, str]:
+    """Rule path → dotted option name, "[]" standing for which item: "devices/disk/driver/@cache" → "disks[].cache"."""
+    kind = rules.kind.name
+    if kind not in _NAMES:
+        found: Dict[str, str] = {}
+        _enter_names(rules.kind.fields, "", "", found)
+        _NAMES[kind] = found
+    return _NAMES[kind]
+
+
+def _enter_names(fields: Tuple[Field, ...], path: str, name: str, found: Dict[str, str]) -> None:
+    for field in fields:
+        if field.path is None:
+            continue
+        where, word = join(path, field.path), name + field.name
+        if field.type == "cidr":
+            found.setdefault(join(where, "@address"), word)
+            found.setdefault(join(where, "@prefix"), word)
+            found.setdefault(join(where, "@family"), word)
+        found.setdefault(where, word + "[]" if field.type == "items" else word)
+        _enter_names(field.fields, where, word + ("[]." if field.type == "items" else "."), found)
+
+
+def path_in_words(edit: Edit, rules: Rules) -> str:
+    """Where an edit was made, as the user would write it: "disks[vda].cache"; what has no option keeps its XML path."""
+    known = names(rules)
+    head, tail = edit.path, ""
+    while head and head not in known:
+        head, _slash, last = head.rpartition("/")
+        tail = last + ("/" + tail if tail else "")
+    word = known.get(head, "")
+    for place in edit.trail:
+        word = word.replace("[]", "[%s]" % place.key, 1)
+    if not head:
+        for place in edit.trail:
+            tail = tail.replace(place.path, "%s[%s]" % (place.path, place.key), 1)
+    return ".".join(part for part in (word.replace("[]", ""), tail) if part)
+
+
+def key_in_words(place: Place, rules: Rules) -> str:
+    """A keyed element as the user would write it: "disks[vda]"."""
+    return path_in_words(Edit(place.path, None, None, (place,)), rules)
+
+
+def value_in_words(path: str, value: Any, rules: Rules) -> Any:
+    """A value of an edit as a user would write it; a secret is masked."""
+    if value is None:
+        return None
+    if rules.is_secret(path):
+        return MASK
+    if isinstance(value, tuple):
+        return [value_in_words(path, part, rules) for part in value]
+    if isinstance(value, str):
+        return text_in_words(rules.types.get(path, "text"), value)
+    return element_in_words(path, value, rules)
+
+
+def text_in_words(kind: str, text: str) -> Any:
+    """A document's text as a user would write it; sizes come in bytes."""
+    if kind == "size":
+        return values.size_text(int(text))
+    value = values.VALUES.get(kind)
+    return text if value is None else value.decode(text)
+
+
+def element_in_words(path: str, node: tree.Element, rules: Rules) -> Any:
+    """An added or removed element as the user's options, or as XML where it has none."""
+    field = rules.fields.get(path)
+    if field is None or not field.fields:
+        if field is not None and field.type == "flag":
+            return True
+        return masked_xml(node, path, rules)
+    return read_fields(node, field.fields)
+
+
+def masked_xml(node: tree.Element, path: str, rules: Rules) -> str:
+    """The element as one line of XML with its secrets masked."""
+    copied = tree.parse(tree.text_of(node))
+    for part in copied.iter():
+        for name in part.attrib:
+            if name in ("passwd", "password") or rules.is_secret(join(path, "@" + str(name))):
+                part.set(name, MASK)
+    return " ".join(tree.text_of(copied).split())
+
+
+def read_fields(node: tree.Element, fields: Tuple[Field, ...]) -> Dict[str, Any]:
+    """What an element says, as the user's options. Secrets are masked."""
+    found: Dict[str, Any] = {}
+    for field in fields:
+        if field.path is None:
+            continue
+        value = _read(node, field)
+        if value is not None:
+            found[field.name] = value
+    return found
+
+
+def _read(node: tree.Element, field: Field) -> Any:
+    path = field.path or "."
+    if field.type == "items":
+        return [read_fields(child, field.fields) for child in node.findall(path)] or None
+    if field.type == "words":
+        where, attribute = tree.split(path)
+        words = [child.get(attribute) if attribute else child.text for child in node.findall(where)]
+        return words or None
+    if field.type == "dict":
+        child = tree.find(node, path)
+        return None if child is None else read_fields(child, field.fields) or None
+    if field.type == "flag":
+        return True if tree.find(node, path) is not None else None
+    if field.type == "size":
+        child = tree.find(node, path)
+        count = None if child is None else size_at(child, field.unit)
+        return None if count is None else values.size_text(count)
+    if field.type == "cidr":
+        prefix = read_attribute(node, "prefix")
+        return "%s/%s" % (node.get("address"), prefix) if prefix and node.get("address") else None
+    if any(tree.get(node, where) != text for where, text in field.implies):
+        return None
+    text = tree.get(node, path)
+    if not text:
+        return None
+    return MASK if field.secret else values.VALUES[field.type].decode(text)
+
+
+def edits_in_words(edits: List[Edit], rules: Rules) -> List[Tuple[str, Any, Any, Edit]]:
+    """(path, before, after, edit) of every edit a user wants to read: what only follows from another one is left out."""
+    shown = []
+    for edit in edits:
+        if edit.path in rules.implied and any(other is not edit and other.trail == edit.trail for other in edits):
+            continue
+        before, after = (value_in_words(edit.path, value, rules) for value in (edit.before, edit.after))
+        shown.append((path_in_words(edit, rules), before, after, edit))
+    return shown

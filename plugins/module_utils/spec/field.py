@@ -1,0 +1,113 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A field of a declaration, and what follows from a table of fields: the argument spec.
+
+A table row says everything about one option: its name for the user, its place in libvirt's document, how its value
+is written there, when a change takes effect, and its documentation. Argument specs, module documentation, the
+planner and the export all read the same rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+
+# Ansible's type for each of our value types (plan/values.py knows how each is written in XML).
+ANSIBLE_TYPES: Dict[str, str] = {
+    "text": "str",
+    "line": "str",
+    "name": "str",
+    "path": "str",
+    "mac": "str",
+    "uuid": "str",
+    "int": "int",
+    "size": "str",
+    "cidr": "str",
+    "ip": "str",
+    "yes_no": "bool",
+    "on_off": "bool",
+    "flag": "bool",
+    "bool": "bool",
+    "float": "float",
+    "raw": "raw",
+    "words": "list",
+    "dict": "dict",
+    "items": "list",
+}
+
+
+class Field(NamedTuple):
+    """One option of a declaration.
+
+    name: the option, in snake_case. type: a key of ANSIBLE_TYPES. path: where the value stands in libvirt's
+    document, relative to the enclosing field ("cpu/@mode", "title", "devices/disk"); None where the value is not a
+    part of the document (state, autostart) or is turned into other fields first (image).
+    effect: "live", "restart" or "create": when a change to an existing object becomes true.
+    implies: (path, text) pairs written together with this field, such as a source's type.
+    fields: the options inside a "dict" or "items" field. unit: the unit in which a size is written.
+    """
+
+    name: str
+    type: str = "text"
+    path: Optional[str] = None
+    doc: str = ""
+    effect: str = "restart"
+    choices: Tuple[str, ...] = ()
+    default: Any = None
+    required: bool = False
+    secret: bool = False
+    aliases: Tuple[str, ...] = ()
+    implies: Tuple[Tuple[str, str], ...] = ()
+    fields: Tuple["Field", ...] = ()
+    unit: str = "bytes"
+
+
+class Kind(NamedTuple):
+    """A kind of libvirt object: its name here, its document's root element and its table of fields."""
+
+    name: str
+    plural: str
+    root: str
+    schema: str
+    fields: Tuple[Field, ...]
+
+
+def argument_spec(fields: Tuple[Field, ...]) -> Dict[str, Dict[str, Any]]:
+    """The argument spec that AnsibleModule validates for these fields, nested options included."""
+    return {field.name: _option(field) for field in fields}
+
+
+def _option(field: Field) -> Dict[str, Any]:
+    option: Dict[str, Any] = {"type": ANSIBLE_TYPES[field.type]}
+    if field.type == "items":
+        option["elements"] = "dict"
+    if field.type == "words":
+        option["elements"] = "str"
+    if field.fields:
+        option["options"] = argument_spec(field.fields)
+    if field.choices:
+        option["choices"] = list(field.choices)
+    if field.default is not None:
+        option["default"] = field.default
+    if field.required:
+        option["required"] = True
+    if field.aliases:
+        option["aliases"] = list(field.aliases)
+    if field.secret:
+        option["no_log"] = True
+    elif _looks_secret(field.name):
+        option["no_log"] = False
+    return option
+
+
+def _looks_secret(name: str) -> bool:
+    """Whether AnsibleModule would warn that an option of this name lacks no_log."""
+    return any(word in name for word in ("passw", "secret", "token", "_key"))
+
+
+def walk(fields: Tuple[Field, ...], prefix: str = "") -> Iterator[Tuple[str, Field]]:
+    """Every field with its dotted option path, depth first; items are marked with "[]"."""
+    for field in fields:
+        name = prefix + field.name
+        yield name, field
+        yield from walk(field.fields, name + ("[]." if field.type == "items" else "."))

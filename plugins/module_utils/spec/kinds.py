@@ -1,0 +1,49 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds of object, in the order in which they are made."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Tuple
+
+from .domain import DOMAIN
+from .field import Field, Kind, argument_spec
+from .network import NETWORK
+from .pool import POOL
+from .volume import VOLUME
+
+KINDS: Tuple[Kind, ...] = (POOL, NETWORK, VOLUME, DOMAIN)
+KIND: Dict[str, Kind] = {kind.name: kind for kind in KINDS}
+
+CONNECTION = (
+    Field("uri", "line", default="qemu:///system", doc="URI of the hypervisor, as C(virsh -c) takes it."),
+)
+
+RUN = CONNECTION + (
+    Field("parallel", "int", default=5, doc="Number of objects worked on at the same time."),
+    Field("on_error", default="stop", choices=("stop", "continue"),
+          doc="After an object failed: V(stop) begins no other one, V(continue) leaves out only those that need it."),
+)
+
+STACK = RUN + tuple(
+    Field(kind.plural, "items", doc="The %s of the host. Those that are not listed are left alone." % kind.plural,
+          fields=kind.fields)
+    for kind in KINDS
+)
+
+INFO = CONNECTION + tuple(
+    Field(kind.plural, "words", doc="Names of %s to tell about, shell patterns allowed. All when left out, none when empty."
+          % kind.plural)
+    for kind in KINDS
+)
+
+
+def module_fields(kind: Kind) -> Tuple[Field, ...]:
+    """The options of the module that declares one object of this kind."""
+    return RUN + kind.fields
+
+
+def module_spec(fields: Tuple[Field, ...]) -> Dict[str, Any]:
+    """The keyword arguments for AnsibleModule of a module with these options."""
+    return {"argument_spec": argument_spec(fields), "supports_check_mode": True}

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lxml trees: parse text from users and hosts safely, address nodes by simple paths, write them back.
+
+Paths are libvirt's own element names joined by "/", relative to a parent, with an optional final "@attribute":
+"cpu/@mode", "os/type", "@type", "." for the parent itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+try:
+    from lxml import etree
+except ImportError as error:
+    etree = None
+    LXML_ERROR: Optional[str] = str(error)
+else:
+    LXML_ERROR = None
+
+# The stubs of lxml differ between releases: an Element is Any to the type checker.
+Element = Any
+
+
+class BadXml(ValueError):
+    """The text is not XML that this collection reads. The message says what and where, in one line."""
+
+
+def parse(text: str) -> Element:
+    """The root element of an XML text. Raises BadXml for bad syntax, a DTD or an entity of the text's own.
+
+    Entities, DTDs and network access are off: the text may come from anybody (https://lxml.de/FAQ.html#how-do-i-use-lxml-safely-as-a-web-service-endpoint).
+    """
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, remove_blank_text=True, remove_comments=True, huge_tree=False
+    )
+    try:
+        root = etree.fromstring(text.encode("utf-8"), parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise BadXml("not well-formed XML: %s" % error) from error
+    if root.getroottree().docinfo.doctype or root.getroottree().docinfo.internalDTD is not None:
+        raise BadXml("a DOCTYPE is not allowed")
+    if next(root.iter(etree.Entity), None) is not None:
+        raise BadXml("an entity reference is not allowed")
+    return root
+
+
+def text_of(root: Element) -> str:
+    """The element as indented text."""
+    return str(etree.tostring(root, pretty_print=True, encoding="unicode"))
+
+
+def canonical(root: Element) -> bytes:
+    """The same bytes for the same document, whatever its indentation or order of attributes (C14N)."""
+    return bytes(etree.tostring(root, method="c14n"))
+
+
+def element(tag: str, text: Optional[str] = None, **attributes: str) -> Element:
+    """A new element with this text and these attributes."""
+    new = etree.Element(tag, **attributes)
+    new.text = text
+    return new
+
+
+def namespaced(tag: str, prefix: str, namespace: str) -> Element:
+    """A new element of a namespace, written with this prefix."""
+    return etree.Element(tag, nsmap={prefix: namespace})
+
+
+def split(path: str) -> Tuple[str, Optional[str]]:
+    """A path as (path of the element, name of the attribute or None)."""
+    if "@" not in path:
+        return path, None
+    where, _at, attribute = path.rpartition("@")
+    return where.rstrip("/") or ".", attribute
+
+
+def find(parent: Element, path: str) -> Optional[Element]:
+    """The first element at this path, or None."""
+    return parent if path == "." else parent.find(path)
+
+
+def get(parent: Element, path: str) -> Optional[str]:
+    """The text at this path (an attribute, or an element's text), or None when it is not there."""
+    where, attribute = split(path)
+    node = find(parent, where)
+    if node is None:
+        return None
+    if attribute is not None:
+        value = node.get(attribute)
+        return None if value is None else str(value)
+    return (node.text or "").strip()
+
+
+def make(parent: Element, path: str) -> Element:
+    """The element at this path, made together with the elements above it when it is not there yet."""
+    node = parent
+    for tag in [] if path == "." else path.split("/"):
+        child = node.find(tag)
+        node = etree.SubElement(node, tag) if child is None else child
+    return node
+
+
+def put(parent: Element, path: str, text: Optional[str]) -> None:
+    """Write a text at this path; None makes an empty element."""
+    where, attribute = split(path)
+    node = make(parent, where)
+    if attribute is not None:
+        node.set(attribute, text or "")
+    else:
+        node.text = text
+
+
+def remove(node: Element) -> None:
+    """Take an element out of its parent."""
+    node.getparent().remove(node)
+
+
+def is_element(node: Element) -> bool:
+    """Whether the node is an element, not a processing instruction or a comment."""
+    return isinstance(node.tag, str)
+
+
+def local(node: Element) -> str:
+    """The element's tag without its namespace."""
+    return str(etree.QName(node).localname)

@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stack
+short_description: Declare pools, networks, volumes and guests of a host together
+version_added: "0.1.0"
+description:
+  - Declares everything on one host in one task, planned together, checked before the first write, applied in the order in which
+    the objects need each other, in parallel where they do not.
+  - What is not listed is left alone.
+author:
+  - kvmfleet contributors (@kvmfleet)
+requirements:
+  - python >= 3.9
+  - libvirt-python (python3-libvirt)
+  - lxml (python3-lxml)
+extends_documentation_fragment:
+  - kvmfleet.libvirt.results
+  - kvmfleet.libvirt.stack
+"""
+
+EXAMPLES = r"""
+- name: A pool, a network, an image and a guest
+  kvmfleet.libvirt.stack:
+    pools:
+      - {name: default, type: dir, path: /var/lib/libvirt/images, state: active, autostart: true}
+    networks:
+      - name: default
+        forward: {mode: nat}
+        ips: [{address: 192.168.122.1/24, dhcp: {ranges: [{start: 192.168.122.2, end: 192.168.122.254}]}}]
+        state: active
+        autostart: true
+    volumes:
+      - name: debian-12.qcow2
+        source: {url: "https://images.example.org/debian-12.qcow2"}
+    domains:
+      - name: web1
+        memory: 2 GiB
+        vcpus: 2
+        disks: [{target: vda, image: debian-12.qcow2, size: 20 GiB}]
+        interfaces: [{network: default, address: 192.168.122.10}]
+        state: running
+        wait_for: {address: true}
+"""
+
+RETURN = r"""
+changed:
+  description: Whether anything was done, or would be done in check mode.
+  returned: always
+  type: bool
+  sample: true
+msg:
+  description: One sentence about what happened.
+  returned: always
+  type: str
+  sample: "2 of 40 guests changed; web1 waits for a restart: cpu.mode"
+objects:
+  description: What happened to each object, those included that a declaration implies.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind: {description: Kind of the object., type: str, returned: always, sample: domain}
+    name: {description: "Its name; a volume's is C(pool/volume).", type: str, returned: always, sample: web1}
+    changed: {description: Whether it was changed., type: bool, returned: always, sample: true}
+    state: {description: Its state afterwards., type: str, returned: always, sample: running}
+    changes:
+      description: Each difference with C(path), C(before), C(after) and C(effect).
+      type: list
+      elements: dict
+      returned: always
+      sample: [{path: memory, before: 1 GiB, after: 2 GiB, effect: restart}]
+    pending:
+      description: Differences that wait for a restart of the guest.
+      type: list
+      elements: dict
+      returned: always
+      sample: []
+    restart_required: {description: Whether something waits for a restart., type: bool, returned: always, sample: false}
+    undeclared:
+      description: What somebody else put into a list that is declared; it is left alone.
+      type: list
+      elements: str
+      returned: always
+      sample: ["disks[vdb]"]
+    uuid: {description: UUID of a domain., type: str, returned: for domains, sample: 7b8d3c0e-7d3f-5f0a-9a43-0d6c1d0f6f11}
+    addresses:
+      description: Known IP addresses of a running domain.
+      type: list
+      elements: str
+      returned: for domains
+      sample: [192.168.122.10]
+problems:
+  description: Everything that is wrong with the declaration; nothing was changed then.
+  returned: when the declaration cannot be carried out
+  type: list
+  elements: str
+  sample: ["domain web1: memory: 'lots' is not a size"]
+errors:
+  description: What failed while the plan was carried out.
+  returned: when a step failed
+  type: list
+  elements: str
+  sample: []
+"""
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import declare_stack
+
+
+def main() -> None:
+    declare_stack()
+
+
+if __name__ == "__main__":
+    main()
