@@ -339,3 +339,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("lab: interrupted; `lab down` clears up", file=sys.stderr)
         return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -187,7 +187,14 @@ def start(place: Place, name: str) -> None:
     directory = place.directory(name)
     with (directory / "console.log").open("ab") as console:
         subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("lab")), "--state", str(place.lab), "keep", name],
+            [
+                sys.executable,
+                str(Path(__file__).with_name("_commands.py")),
+                "--state",
+                str(place.lab),
+                "keep",
+                name,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,

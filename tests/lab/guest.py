@@ -2,8 +2,8 @@
 
 It asks for an address on every interface, also on one plugged in later, and then prints
 "READY address interface" on its console; it answers the guest agent, sees plugged disks, and obeys the power
-button. Everything in it comes from the Debian packages that a base tree of the lab keeps, and from guest-root/
-beside this file.
+button. All of it comes from the Debian packages that a base tree of the lab keeps, and from guest-root/, which
+is beside this file.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def load_order(paths: dict[str, Path], wanted: Iterable[str]) -> list[str]:
 
 
 def archive(contents: Iterable[Member]) -> Iterator[bytes]:
-    """A cpio archive in the format the kernel reads (Documentation/driver-api/early-userspace/buffer-format)."""
+    """A cpio archive, as initramfs-buffer-format in the kernel's documentation describes it."""
     for number, member in enumerate([*contents, Member("TRAILER!!!", 0)], start=1):
         name = member.path.encode() + b"\0"
         numbers = (
