@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import NamedTuple
 
 from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
@@ -16,25 +16,37 @@ from .plan.plan import Id, ObjectPlan, Plan
 
 # What a running guest, or QEMU, cannot take at the moment although the definition is right.
 _DECLINED = frozenset(
-    ("VIR_ERR_OPERATION_UNSUPPORTED", "VIR_ERR_CONFIG_UNSUPPORTED", "VIR_ERR_ARGUMENT_UNSUPPORTED", "VIR_ERR_NO_SUPPORT",
-     "VIR_ERR_OPERATION_FAILED", "VIR_ERR_INTERNAL_ERROR", "VIR_ERR_OPERATION_INVALID")
+    (
+        "VIR_ERR_OPERATION_UNSUPPORTED",
+        "VIR_ERR_CONFIG_UNSUPPORTED",
+        "VIR_ERR_ARGUMENT_UNSUPPORTED",
+        "VIR_ERR_NO_SUPPORT",
+        "VIR_ERR_OPERATION_FAILED",
+        "VIR_ERR_INTERNAL_ERROR",
+        "VIR_ERR_OPERATION_INVALID",
+    )
 )
+
+
+# Steps that only note something for the next run.
+_NOTES = frozenset(("metadata", "fingerprint"))
 
 
 class Result(NamedTuple):
     """What became of one object. done: whether a step was carried out. waiting: why steps wait for a restart.
-    error: what failed, None when nothing did."""
+    error: what failed, None when nothing did.
+    """
 
     done: bool
-    waiting: Tuple[str, ...]
-    error: Optional[str]
+    waiting: tuple[str, ...]
+    error: str | None
 
 
-def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> Dict[Id, Result]:
+def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> dict[Id, Result]:
     """Carry out a plan. stop: begin no further object after one failed. An object whose needs failed is left out."""
-    results: Dict[Id, Result] = {item.id: Result(False, (), None) for item in plan.objects if not item.steps}
-    waiting: List[ObjectPlan] = [item for item in plan.objects if item.steps]
-    running: Dict["Future[Result]", Id] = {}
+    results: dict[Id, Result] = {item.id: Result(False, (), None) for item in plan.objects if not item.steps}
+    waiting: list[ObjectPlan] = [item for item in plan.objects if item.steps]
+    running: dict[Future[Result], Id] = {}
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
         while waiting or running:
             failed = {key for key, result in results.items() if result.error}
@@ -49,7 +61,7 @@ def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) ->
     return results
 
 
-def _leave_out(waiting: List[ObjectPlan], results: Dict[Id, Result], failed: Set[Id], stop: bool) -> List[ObjectPlan]:
+def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], failed: set[Id], stop: bool) -> list[ObjectPlan]:
     """Objects that can still be begun; the others get a result that says why not."""
     kept = []
     for item in waiting:
@@ -57,7 +69,9 @@ def _leave_out(waiting: List[ObjectPlan], results: Dict[Id, Result], failed: Set
         if blocked:
             results[item.id] = Result(False, (), "%s %s: not begun, as %s %s failed" % (item.id + blocked[0]))
         elif stop and failed:
-            results[item.id] = Result(False, (), "%s %s: not begun after the failure of another object" % item.id)
+            results[item.id] = Result(
+                False, (), "{} {}: not begun after the failure of another object".format(*item.id)
+            )
         else:
             kept.append(item)
     return kept
@@ -65,18 +79,25 @@ def _leave_out(waiting: List[ObjectPlan], results: Dict[Id, Result], failed: Set
 
 def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
     done = False
-    waiting: List[str] = []
+    waiting: list[str] = []
     for step in item.steps:
         try:
-            reason = perform(connection, item.kind, item.name, step.verb, step.args, "%s %s: %s" % (item.kind, item.name, step.words))
+            reason = perform(
+                connection,
+                item.kind,
+                item.name,
+                step.verb,
+                step.args,
+                f"{item.kind} {item.name}: {step.words}",
+            )
         except HypervisorError as error:
             if not step.may_wait or error.code not in _DECLINED:
                 return Result(done, tuple(waiting), str(error))
             reason = str(error)
         except (BadContent, TimedOut, MissingLibrary) as error:
-            return Result(done, tuple(waiting), "%s %s: %s" % (item.kind, item.name, error))
+            return Result(done, tuple(waiting), f"{item.kind} {item.name}: {error}")
         if reason:
             waiting.append(reason)
         else:
-            done = True
+            done = done or step.verb not in _NOTES
     return Result(done, tuple(waiting), None)

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .host.connection import HypervisorError, MissingLibrary
 from .plan.problem import Declined
-from .reconcile import Run, reconcile
+from .reconcile import Run, gather, reconcile
 from .spec.field import Field, Kind
-from .spec.kinds import KINDS, STACK, module_fields, module_spec
+from .spec.kinds import INFO, KINDS, STACK, module_fields, module_spec
 
 
 def declare_stack() -> None:
@@ -28,21 +28,37 @@ def declare_one(kind: Kind) -> None:
     _carry_out(module, {kind.plural: [_own(module.params, kind.fields)]})
 
 
-def _own(params: Dict[str, Any], fields: Tuple[Field, ...]) -> Dict[str, Any]:
+def tell_stack() -> None:
+    """The module that tells what is on a host, in the shape in which the stack module takes it."""
+    module = AnsibleModule(**module_spec(INFO))
+    patterns = {kind.plural: module.params[kind.plural] for kind in KINDS}
+    try:
+        stack = gather(module.params["uri"], patterns)
+    except (HypervisorError, MissingLibrary) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, stack=stack)
+
+
+def _own(params: dict[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
     return {field.name: params[field.name] for field in fields}
 
 
-def _carry_out(module: AnsibleModule, stack: Dict[str, List[Dict[str, Any]]]) -> None:
+def _carry_out(module: AnsibleModule, stack: dict[str, list[dict[str, Any]]]) -> None:
     params = module.params
     try:
         outcome = reconcile(stack, Run(params["uri"], module.check_mode, params["parallel"], params["on_error"]))
     except Declined as error:
         problems = [str(problem) for problem in error.problems]
         more = "" if len(problems) == 1 else " (and %d more problems)" % (len(problems) - 1)
-        module.fail_json(msg="%s%s; nothing was changed" % (problems[0], more), problems=problems)
+        module.fail_json(msg=f"{problems[0]}{more}; nothing was changed", problems=problems)
     except (HypervisorError, MissingLibrary) as error:
         module.fail_json(msg=str(error))
-    answer = {"changed": outcome.changed, "objects": outcome.objects, "diff": outcome.diff, "msg": outcome.msg}
+    answer = {
+        "changed": outcome.changed,
+        "objects": outcome.objects,
+        "diff": outcome.diff,
+        "msg": outcome.msg,
+    }
     if outcome.errors:
         module.fail_json(errors=outcome.errors, **answer)
     module.exit_json(**answer)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 from .apply import Result, apply_plan
 from .host.connection import Connection
@@ -14,6 +16,7 @@ from .host.schema import complaints
 from .host.wait import Awaited, addresses_of, until_ready
 from .outcome import Outcome, outcome_of
 from .plan.current import Host
+from .plan.export import export_host
 from .plan.plan import Id, ObjectPlan, Plan
 from .plan.problem import Problems
 from .plan.stack import Stack, plan_stack
@@ -51,6 +54,27 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         connection.close()
 
 
+def gather(uri: str, patterns: Mapping[str, list[str] | None]) -> dict[str, list[dict[str, Any]]]:
+    """What is on a host, as a stack. patterns: plural kind → names to tell about, as shell patterns; None for all.
+
+    Raises HypervisorError or MissingLibrary.
+    """
+    connection = Connection(uri)
+    try:
+        host = read_host(connection, Scope(frozenset(), frozenset(), everything=True, machines=False))
+    finally:
+        connection.close()
+    found = export_host(host)
+    return {
+        kind: [item for item in items if patterns.get(kind) is None or _matches(item["name"], patterns[kind] or [])]
+        for kind, items in found.items()
+    }
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def scope_of(stack: Stack) -> Scope:
     """What has to be read in full to plan a stack."""
     domains = stack.get("domains") or []
@@ -66,15 +90,15 @@ def scope_of(stack: Stack) -> Scope:
     )
 
 
-def _volume_names(domains: List[Dict[str, Any]], volumes: List[Dict[str, Any]]) -> List[str]:
-    names: List[Optional[str]] = []
+def _volume_names(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> list[str]:
+    names: list[str | None] = []
     for volume in volumes:
         names += [volume["name"], volume.get("backing"), volume.get("clone")]
     for domain in domains:
-        names.append("%s-seed.iso" % domain["name"])
+        names.append("{}-seed.iso".format(domain["name"]))
         for disk in domain.get("disks") or []:
             names += [disk.get("volume"), disk.get("image"), (disk.get("file") or "").rpartition("/")[2]]
-            names.append("%s-%s.%s" % (domain["name"], disk["target"], disk.get("format") or "qcow2"))
+            names.append("{}-{}.{}".format(domain["name"], disk["target"], disk.get("format") or "qcow2"))
     return [name for name in names if name]
 
 
@@ -86,13 +110,13 @@ def _judge(plan: Plan, host: Host) -> None:
             if step.verb == "define":
                 current = getattr(host, KIND[item.kind].plural).get(item.name)
                 for text in complaints(KIND[item.kind].schema, step.args["xml"], current.inactive if current else None):
-                    problems.add("%s %s" % item.id, text)
+                    problems.add("{} {}".format(*item.id), text)
     problems.raise_any()
 
 
 def _verified(
     connection: Connection, stack: Stack, scope: Scope, plan: Plan, results: Mapping[Id, Result]
-) -> Tuple[Plan, Dict[Id, Result]]:
+) -> tuple[Plan, dict[Id, Result]]:
     """The plan with what still waits, and results in which that which did not stick is an error.
 
     The host is read and planned again: nothing of what was done may be left to do.
@@ -108,25 +132,29 @@ def _verified(
         if rest is None or result is None or not rest.changes or result.waiting:
             continue
         paths = ", ".join(change.path for change in rest.changes)
-        checked[item.id] = result._replace(error="%s %s: was written, but libvirt does not have it as declared: %s" % (item.id + (paths,)))
+        checked[item.id] = result._replace(
+            error="{} {}: was written, but libvirt does not have it as declared: {}".format(*item.id, paths)
+        )
     merged = tuple(_with_pending(item, left.get(item.id)) for item in plan.objects)
     return Plan(merged), checked
 
 
-def _with_pending(item: ObjectPlan, after: Optional[ObjectPlan]) -> ObjectPlan:
+def _with_pending(item: ObjectPlan, after: ObjectPlan | None) -> ObjectPlan:
     return item if after is None else item._replace(pending=after.pending, undeclared=after.undeclared)
 
 
 def _settled(stack: Stack) -> Stack:
     """The stack with acts as the states that they lead to."""
     domains = [
-        dict(item, state="running", restart="never") if item["state"] in ("restarted", "reset") else dict(item, restart="never")
+        dict(item, state="running", restart="never")
+        if item["state"] in ("restarted", "reset")
+        else dict(item, restart="never")
         for item in stack.get("domains") or []
     ]
     return dict(stack, domains=domains)
 
 
-def _waiting_for(stack: Stack, plan: Plan) -> List[Awaited]:
+def _waiting_for(stack: Stack, plan: Plan) -> list[Awaited]:
     """The guests whose declaration asks to wait, and which will run."""
     plans = {item.name: item for item in plan.objects if item.kind == "domain"}
     found = []
@@ -138,7 +166,7 @@ def _waiting_for(stack: Stack, plan: Plan) -> List[Awaited]:
     return found
 
 
-def _awaited(connection: Connection, stack: Stack, plan: Plan, results: Mapping[Id, Result]) -> Dict[Id, Result]:
+def _awaited(connection: Connection, stack: Stack, plan: Plan, results: Mapping[Id, Result]) -> dict[Id, Result]:
     checked = dict(results)
     for name, sentence in until_ready(connection, _waiting_for(stack, plan)):
         before = checked.get(("domain", name), Result(False, (), None))
@@ -146,13 +174,13 @@ def _awaited(connection: Connection, stack: Stack, plan: Plan, results: Mapping[
     return checked
 
 
-def _addresses(connection: Connection, stack: Stack, plan: Plan) -> Dict[str, List[str]]:
+def _addresses(connection: Connection, stack: Stack, plan: Plan) -> dict[str, list[str]]:
     """Addresses of the running guests of this plan by guest."""
     running = [item for item in plan.objects if item.kind == "domain" and item.state == "running"]
     if not running:
         return {}
     leases = read_addresses(connection)
-    asked: FrozenSet[str] = frozenset(guest.name for guest in _waiting_for(stack, plan))
+    asked: frozenset[str] = frozenset(guest.name for guest in _waiting_for(stack, plan))
     found = {}
     for item in running:
         macs = tuple(item.facts.get("macs", ()))

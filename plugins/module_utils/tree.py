@@ -9,13 +9,13 @@ Paths are libvirt's own element names joined by "/", relative to a parent, with 
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any
 
 try:
     from lxml import etree
 except ImportError as error:
     etree = None
-    LXML_ERROR: Optional[str] = str(error)
+    LXML_ERROR: str | None = str(error)
 else:
     LXML_ERROR = None
 
@@ -33,12 +33,17 @@ def parse(text: str) -> Element:
     Entities, DTDs and network access are off: the text may come from anybody (https://lxml.de/FAQ.html#how-do-i-use-lxml-safely-as-a-web-service-endpoint).
     """
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, remove_blank_text=True, remove_comments=True, huge_tree=False
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_blank_text=True,
+        remove_comments=True,
+        huge_tree=False,
     )
     try:
         root = etree.fromstring(text.encode("utf-8"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise BadXml("not well-formed XML: %s" % error) from error
+        raise BadXml(f"not well-formed XML: {error}") from error
     if root.getroottree().docinfo.doctype or root.getroottree().docinfo.internalDTD is not None:
         raise BadXml("a DOCTYPE is not allowed")
     if next(root.iter(etree.Entity), None) is not None:
@@ -56,7 +61,7 @@ def canonical(root: Element) -> bytes:
     return bytes(etree.tostring(root, method="c14n"))
 
 
-def element(tag: str, text: Optional[str] = None, **attributes: str) -> Element:
+def element(tag: str, text: str | None = None, **attributes: str) -> Element:
     """A new element with this text and these attributes."""
     new = etree.Element(tag, **attributes)
     new.text = text
@@ -68,7 +73,7 @@ def namespaced(tag: str, prefix: str, namespace: str) -> Element:
     return etree.Element(tag, nsmap={prefix: namespace})
 
 
-def split(path: str) -> Tuple[str, Optional[str]]:
+def split(path: str) -> tuple[str, str | None]:
     """A path as (path of the element, name of the attribute or None)."""
     if "@" not in path:
         return path, None
@@ -76,12 +81,12 @@ def split(path: str) -> Tuple[str, Optional[str]]:
     return where.rstrip("/") or ".", attribute
 
 
-def find(parent: Element, path: str) -> Optional[Element]:
+def find(parent: Element, path: str) -> Element | None:
     """The first element at this path, or None."""
     return parent if path == "." else parent.find(path)
 
 
-def get(parent: Element, path: str) -> Optional[str]:
+def get(parent: Element, path: str) -> str | None:
     """The text at this path (an attribute, or an element's text), or None when it is not there."""
     where, attribute = split(path)
     node = find(parent, where)
@@ -102,7 +107,7 @@ def make(parent: Element, path: str) -> Element:
     return node
 
 
-def put(parent: Element, path: str, text: Optional[str]) -> None:
+def put(parent: Element, path: str, text: str | None) -> None:
     """Write a text at this path; None makes an empty element."""
     where, attribute = split(path)
     node = make(parent, where)

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Tuple
+from typing import Any
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import ANSIBLE_TYPES, Field, argument_spec
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import (
+    ANSIBLE_TYPES,
+    Field,
+    argument_spec,
+)
 
 EFFECTS = {
     "live": "Applies to a running object at once.",
@@ -17,19 +21,19 @@ EFFECTS = {
 }
 
 
-def options_text(fields: Tuple[Field, ...]) -> str:
+def options_text(fields: tuple[Field, ...]) -> str:
     """The options part of a DOCUMENTATION text. JSON is YAML, and needs no line to be folded by hand."""
     return json.dumps({"options": options(fields)}, indent=1)
 
 
-def options(fields: Tuple[Field, ...]) -> Dict[str, Any]:
+def options(fields: tuple[Field, ...]) -> dict[str, Any]:
     """Documentation of these fields, nested options included."""
     spec = argument_spec(fields)
     return {field.name: _option(field, spec[field.name]) for field in fields}
 
 
-def _option(field: Field, spec: Dict[str, Any]) -> Dict[str, Any]:
-    found: Dict[str, Any] = {"description": [field.doc], "type": ANSIBLE_TYPES[field.type]}
+def _option(field: Field, spec: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": [field.doc], "type": ANSIBLE_TYPES[field.type]}
     for name in ("elements", "choices", "default", "required", "aliases"):
         if name in spec:
             found[name] = spec[name]

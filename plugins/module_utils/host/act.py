@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from .. import tree
 from ..plan import ownership
-from ..plan.rules import for_kind
+from ..plan.rules import for_kind, key_of
 from ..spec.kinds import KIND
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
@@ -20,11 +21,11 @@ from .wait import until_gone, until_off
 Args = Mapping[str, Any]
 Act = Callable[[Connection, Any, Args], Any]
 
-# How long a guest's other jobs are waited for, in seconds; libvirt itself gives up after 30.
+# How long other jobs on a guest or pool are waited for, in seconds; libvirt itself gives up on a guest after 30.
 PATIENCE = 120
 
 
-def perform(connection: Connection, kind: str, name: str, verb: str, args: Args, words: str) -> Optional[str]:
+def perform(connection: Connection, kind: str, name: str, verb: str, args: Args, words: str) -> str | None:
     """Carry out one step. Returns why it has to wait for a restart, or None when it is done.
 
     Raises HypervisorError, BadContent or MissingLibrary.
@@ -35,8 +36,9 @@ def perform(connection: Connection, kind: str, name: str, verb: str, args: Args,
             with connection.speaking_of(words):
                 return VERBS[(kind, verb)](connection, _look_up(connection, kind, name, verb), args)
         except HypervisorError as error:
-            if error.code != "VIR_ERR_OPERATION_TIMEOUT" or time.monotonic() > end:
+            if not error.is_passing or time.monotonic() > end:
                 raise
+        time.sleep(0.2)
 
 
 def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
@@ -45,7 +47,11 @@ def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
         return None
     if kind == "volume":
         return conn.storagePoolLookupByName(name.partition("/")[0])
-    return {"pool": conn.storagePoolLookupByName, "network": conn.networkLookupByName, "domain": conn.lookupByName}[kind](name)
+    return {
+        "pool": conn.storagePoolLookupByName,
+        "network": conn.networkLookupByName,
+        "domain": conn.lookupByName,
+    }[kind](name)
 
 
 def _define_pool(connection: Connection, _pool: Any, args: Args) -> None:
@@ -63,7 +69,9 @@ def _define_network(connection: Connection, _network: Any, args: Args) -> None:
 
 
 def _update_network(_connection: Connection, network: Any, args: Args) -> None:
-    network.update(args["command"], args["section"], args["parent"], args["xml"], libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE)
+    network.update(
+        args["command"], args["section"], args["parent"], args["xml"], libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+    )
 
 
 def _autostart(_connection: Connection, thing: Any, args: Args) -> None:
@@ -115,7 +123,7 @@ def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
         created.resize(args["size"], 0)
 
 
-def _origin(connection: Connection, args: Args) -> Optional[Tuple[Any, str, Optional[str]]]:
+def _origin(connection: Connection, args: Args) -> tuple[Any, str, str | None] | None:
     """The volume that a new one is made from: itself, its path and its format."""
     if not args.get("from_name"):
         return None
@@ -129,7 +137,9 @@ def _default_capacity(root: tree.Element, capacity: int) -> None:
 
 
 def _too_small(args: Args, capacity: int) -> Exception:
-    return BadContent("size %d bytes is smaller than volume %s, which has %d bytes" % (args["size"], args["from_name"], capacity))
+    return BadContent(
+        "size %d bytes is smaller than volume %s, which has %d bytes" % (args["size"], args["from_name"], capacity)
+    )
 
 
 def _seed(connection: Connection, pool: Any, args: Args) -> None:
@@ -167,16 +177,40 @@ def _undefine_domain(_connection: Connection, domain: Any, _args: Args) -> None:
     try:
         domain.undefineFlags(flags)
     except libvirt.libvirtError as error:
-        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED):
+        if error.get_error_code() not in (
+            libvirt.VIR_ERR_INVALID_ARG,
+            libvirt.VIR_ERR_NO_SUPPORT,
+            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+        ):
             raise
         domain.undefine()
 
 
 def _attach(_connection: Connection, domain: Any, args: Args) -> None:
-    domain.attachDeviceFlags(args["xml"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    """Attach a device to a running guest, at the address that it has in the definition if that is free: a guest names
+    its interfaces by their PCI address, and they are to keep their names at the next start.
+    """
+    device = _defined_device(domain, args["path"], args["key"])
+    address = None if device is None else device.find("address")
+    if device is None or address is None:
+        domain.attachDeviceFlags(args["xml"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        return
+    try:
+        domain.attachDeviceFlags(tree.text_of(device), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    except libvirt.libvirtError:
+        device.remove(address)
+        domain.attachDeviceFlags(tree.text_of(device), libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
-def _detach(connection: Connection, domain: Any, args: Args) -> Optional[str]:
+def _defined_device(domain: Any, path: str, key: str) -> tree.Element | None:
+    """A device in the persistent definition of a guest."""
+    flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
+    rules = for_kind(KIND["domain"])
+    nodes = tree.parse(domain.XMLDesc(flags)).findall(path)
+    return next((node for place, node in enumerate(nodes) if key_of(rules, path, node, place) == key), None)
+
+
+def _detach(connection: Connection, domain: Any, args: Args) -> str | None:
     return until_gone(connection, domain, args["xml"], args["path"], args["key"])
 
 
@@ -194,10 +228,16 @@ def _describe(_connection: Connection, domain: Any, args: Args) -> None:
 
 
 def _metadata(_connection: Connection, domain: Any, args: Args) -> None:
-    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, args["xml"], ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    domain.setMetadata(
+        libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+        args["xml"],
+        ownership.PREFIX,
+        ownership.NAMESPACE,
+        libvirt.VIR_DOMAIN_AFFECT_LIVE,
+    )
 
 
-def _fingerprinted(kind: str, xml: str, raw: str) -> Tuple[tree.Element, ownership.Owned]:
+def _fingerprinted(kind: str, xml: str, raw: str) -> tuple[tree.Element, ownership.Owned]:
     """A definition as libvirt made it, and the ownership that says which raw XML it came from."""
     root = tree.parse(xml)
     definition = ownership.fingerprint(root, for_kind(KIND[kind]))
@@ -207,7 +247,7 @@ def _fingerprinted(kind: str, xml: str, raw: str) -> Tuple[tree.Element, ownersh
 def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> None:
     xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE)
     _root, owned = _fingerprinted("domain", xml, args["raw"])
-    text = tree.text_of(ownership.as_element(owned))
+    text = ownership.as_text(owned)
     where = (ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, *where)
 
@@ -218,7 +258,7 @@ def _fingerprint_network(connection: Connection, network: Any, args: Args) -> No
     connection.open.networkDefineXML(tree.text_of(root))
 
 
-VERBS: Dict[Tuple[str, str], Act] = {
+VERBS: dict[tuple[str, str], Act] = {
     ("pool", "define"): _define_pool,
     ("pool", "start"): _start_pool,
     ("pool", "stop"): _destroy,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable
 
 from .. import tree
 
@@ -17,7 +18,7 @@ try:
     import libvirt
 except ImportError:
     libvirt = None
-    LIBVIRT_ERROR: Optional[str] = traceback.format_exc()
+    LIBVIRT_ERROR: str | None = traceback.format_exc()
 else:
     LIBVIRT_ERROR = None
 
@@ -43,23 +44,25 @@ class HypervisorError(Exception):
         self.uri = uri
         hint = HINTS.get(self.code)
         reason = str(error.get_error_message() or error)
-        super().__init__("%s: %s [%s, %s]%s" % (what, reason, self.code, uri, "; " + hint if hint else ""))
+        # Another job holds the guest or the pool; there is no code of its own for a pool.
+        self.is_passing = self.code == "VIR_ERR_OPERATION_TIMEOUT" or "asynchronous jobs running" in reason
+        super().__init__("{}: {} [{}, {}]{}".format(what, reason, self.code, uri, "; " + hint if hint else ""))
 
 
 class MissingLibrary(Exception):
     """A Python library that this host needs is not there. The message names the package and the interpreter."""
 
 
-_CODES: Dict[int, str] = {}
+_CODES: dict[int, str] = {}
 
 
-def code_name(code: Optional[int]) -> str:
+def code_name(code: int | None) -> str:
     """The name of a libvirt error code: 42 → VIR_ERR_NO_DOMAIN."""
     if not _CODES:
         for name in dir(libvirt):
             if name.startswith("VIR_ERR_") and isinstance(getattr(libvirt, name), int):
                 _CODES.setdefault(getattr(libvirt, name), name)
-    return _CODES.get(code or 0, "code %s" % code)
+    return _CODES.get(code or 0, f"code {code}")
 
 
 def require_libraries() -> None:
@@ -68,14 +71,16 @@ def require_libraries() -> None:
         raise MissingLibrary(missing("lxml", "python3-lxml", tree.LXML_ERROR))
     if libvirt is None:
         last = (LIBVIRT_ERROR or "").strip().splitlines()[-1]
-        raise MissingLibrary(missing("libvirt", "python3-libvirt (Debian, Fedora, RHEL), python3-libvirt-python (openSUSE)", last))
+        raise MissingLibrary(
+            missing("libvirt", "python3-libvirt (Debian, Fedora, RHEL), python3-libvirt-python (openSUSE)", last)
+        )
 
 
 def missing(library: str, package: str, reason: str) -> str:
     """What to tell a user whose host lacks a Python library."""
     return (
-        "the Python library %s is missing on this host for the interpreter %s: %s. Install the package %s, which the role "
-        "kvmfleet.libvirt.kvm_host does, or set ansible_python_interpreter to an interpreter that has it" % (library, sys.executable, reason, package)
+        f"the Python library {library} is missing on this host for the interpreter {sys.executable}: {reason}. Install the package {package}, which the role "
+        "kvmfleet.libvirt.kvm_host does, or set ansible_python_interpreter to an interpreter that has it"
     )
 
 
@@ -97,7 +102,7 @@ class Connection:
         self.uri = uri
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
-        self._loop: Optional[threading.Thread] = None
+        self._loop: threading.Thread | None = None
         with self.speaking_of("connect to the hypervisor"):
             self.open = libvirt.open(uri)
 

@@ -11,8 +11,9 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any, Callable, Iterator, Mapping, Optional
+from typing import IO, Any, Callable
 
 from .. import tree
 from .connection import Connection, libvirt
@@ -59,7 +60,7 @@ def _place(connection: Connection, pool: Any, name: str, write: Callable[[IO[byt
             os.fsync(part.fileno())
             final = os.path.join(directory, name)
             if os.path.exists(final) and not replace:
-                raise BadContent("%s has come into being meanwhile and is left as it is" % final)
+                raise BadContent(f"{final} has come into being meanwhile and is left as it is")
             os.rename(path, final)
         refresh(pool)
     else:
@@ -70,7 +71,7 @@ def _place(connection: Connection, pool: Any, name: str, write: Callable[[IO[byt
             os.unlink(path)
 
 
-def _directory(pool: Any) -> Optional[str]:
+def _directory(pool: Any) -> str | None:
     root = tree.parse(pool.XMLDesc(0))
     return tree.get(root, "target/path") if root.get("type") in ("dir", "fs", "netfs") else None
 
@@ -78,7 +79,7 @@ def _directory(pool: Any) -> Optional[str]:
 @contextmanager
 def _part(directory: str, name: str) -> Iterator[Any]:
     """A file for content on its way, held by a lock: a run that was killed leaves one that the next run takes over."""
-    path = os.path.join(directory, ".%s.part" % name)
+    path = os.path.join(directory, f".{name}.part")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b") as part:
         fcntl.flock(part, fcntl.LOCK_EX)
@@ -87,7 +88,7 @@ def _part(directory: str, name: str) -> Iterator[Any]:
             yield part, path
         except OSError as error:
             _forget(path)
-            raise BadContent("%s: %s" % (path, error.strerror or error)) from error
+            raise BadContent(f"{path}: {error.strerror or error}") from error
         except BaseException:
             _forget(path)
             raise
@@ -114,7 +115,9 @@ def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
     if length is not None and count != length:
         raise BadContent("%s broke off after %d of %d bytes; nothing was kept" % (where, count, length))
     if expected and digest.hexdigest() != expected.lower():
-        raise BadContent("%s has the %s checksum %s, declared is %s; nothing was kept" % (where, algorithm, digest.hexdigest(), expected.lower()))
+        raise BadContent(
+            f"{where} has the {algorithm} checksum {digest.hexdigest()}, declared is {expected.lower()}; nothing was kept"
+        )
 
 
 @contextmanager
@@ -131,7 +134,7 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
     except urllib.error.HTTPError as error:
         raise BadContent("%s: the server answered %d %s" % (source["url"], error.code, error.reason)) from error
     except (urllib.error.URLError, ValueError) as error:
-        raise BadContent("%s: %s" % (source["url"], getattr(error, "reason", error))) from error
+        raise BadContent("{}: {}".format(source["url"], getattr(error, "reason", error))) from error
 
 
 def _check_format(part: IO[bytes], args: Mapping[str, Any]) -> None:
@@ -139,7 +142,9 @@ def _check_format(part: IO[bytes], args: Mapping[str, Any]) -> None:
     found = _MAGIC.get(part.read(4), "raw")
     part.seek(0, os.SEEK_END)
     if args.get("format") and args["format"] != found and "qcow2" in (args["format"], found):
-        raise BadContent("the content of volume %s is %s, not %s; nothing was kept" % (args["name"], found, args["format"]))
+        raise BadContent(
+            "the content of volume {} is {}, not {}; nothing was kept".format(args["name"], found, args["format"])
+        )
 
 
 def _upload(connection: Connection, pool: Any, name: str, part: IO[bytes], replace: bool) -> None:
@@ -186,5 +191,3 @@ def refresh(pool: Any, deadline: float = 120) -> None:
             if "asynchronous jobs" not in str(error) or time.monotonic() > end:
                 raise
         time.sleep(0.2)
-
-

@@ -6,23 +6,24 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
 
 from .. import tree
 from ..plan.current import Domain, Host, Network, Pool, Volume
 from .connection import Connection, libvirt, with_flag
 from .seed import digest_of_seed
 
-
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
 
 class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
-    machines: whether names of machine types will be compared."""
+    machines: whether names of machine types will be compared.
+    """
 
-    domains: FrozenSet[str]
-    volumes: FrozenSet[str]
+    domains: frozenset[str]
+    volumes: frozenset[str]
     everything: bool
     machines: bool
 
@@ -49,7 +50,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         )
 
 
-def _disk_names(domains: Mapping[str, Domain]) -> FrozenSet[str]:
+def _disk_names(domains: Mapping[str, Domain]) -> frozenset[str]:
     """Names of the files that guests stand on: the size and format of a disk are its volume's."""
     return frozenset(name for domain in domains.values() for name in _SOURCE.findall(domain.inactive))
 
@@ -61,12 +62,12 @@ def _identity(connection: Connection) -> str:
         return str(name)
     try:
         with open("/etc/machine-id", encoding="ascii") as file:
-            return "%s/%s" % (file.read().strip(), name)
+            return f"{file.read().strip()}/{name}"
     except OSError:
         return str(name)
 
 
-def _capabilities(conn: Any) -> Tuple[Dict[Tuple[str, str], str], bool, str]:
+def _capabilities(conn: Any) -> tuple[dict[tuple[str, str], str], bool, str]:
     root = tree.parse(conn.getCapabilities())
     machines = {}
     kvm = False
@@ -81,7 +82,7 @@ def _capabilities(conn: Any) -> Tuple[Dict[Tuple[str, str], str], bool, str]:
     return machines, kvm, tree.get(root, "host/cpu/arch") or ""
 
 
-def _listed(call: Callable[[int], List[Any]], read: Callable[[Any], Any]) -> Dict[str, Any]:
+def _listed(call: Callable[[int], list[Any]], read: Callable[[Any], Any]) -> dict[str, Any]:
     found = {}
     for item in call(0):
         value = _unless_gone(read, item)
@@ -110,10 +111,19 @@ def _network(network: Any) -> Network:
     return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
 
 
-_STATES = {0: "running", 1: "running", 2: "running", 3: "paused", 4: "running", 5: "stopped", 6: "crashed", 7: "pmsuspended"}
+_STATES = {
+    0: "running",
+    1: "running",
+    2: "running",
+    3: "paused",
+    4: "running",
+    5: "stopped",
+    6: "crashed",
+    7: "pmsuspended",
+}
 
 
-def _domains(conn: Any, scope: Scope) -> Dict[str, Domain]:
+def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
     found = {}
     for domain in conn.listAllDomains(0):
         if scope.everything or domain.name() in scope.domains:
@@ -136,7 +146,7 @@ def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
     active, persistent = bool(pool.isActive()), bool(pool.isPersistent())
     live = pool.XMLDesc(0) if active else None
     inactive = with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE) if persistent else live
-    volumes: Dict[str, Optional[Volume]] = {}
+    volumes: dict[str, Volume | None] = {}
     for volume in pool.listAllVolumes(0) if active else []:
         name = volume.name()
         full = scope.everything or name in scope.volumes
@@ -148,7 +158,9 @@ def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
     root = tree.parse(volume.XMLDesc(0))
     path = tree.get(root, "target/path") or ""
     return Volume(
-        volume.name(), pool, path,
+        volume.name(),
+        pool,
+        path,
         capacity=int(tree.get(root, "capacity") or 0),
         format=tree.get(root, "target/format/@type"),
         backing=tree.get(root, "backingStore/path"),
@@ -156,9 +168,9 @@ def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
     )
 
 
-def read_addresses(connection: Connection) -> Mapping[str, List[str]]:
+def read_addresses(connection: Connection) -> Mapping[str, list[str]]:
     """IP addresses by MAC address, from the DHCP leases of all active networks."""
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     for network in connection.open.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
         try:
             leases = network.DHCPLeases()
@@ -168,5 +180,3 @@ def read_addresses(connection: Connection) -> Mapping[str, List[str]]:
             if lease.get("mac"):
                 found.setdefault(lease["mac"].lower(), []).append(lease["ipaddr"])
     return found
-
-

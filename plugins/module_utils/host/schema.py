@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .. import tree
 
 # libvirt's own packages carry the schemas (libvirt0 on Debian, libvirt-libs on Fedora).
 DIRECTORY = "/usr/share/libvirt/schemas"
-_COMPILED: Dict[str, Any] = {}
+_COMPILED: dict[str, Any] = {}
 
 
-def complaints(schema: str, xml: str, before: Optional[str]) -> List[str]:
+def complaints(schema: str, xml: str, before: str | None) -> list[str]:
     """What the schema has against a document, at most three sentences; none when this host lacks the schema.
 
     before: the document as it was. When that does not fit either, the schema is no judge of the change.
@@ -39,4 +39,4 @@ def _schema(name: str) -> Any:
 
 
 def _sentence(entry: Any) -> str:
-    return "libvirt's schema: %s" % entry.message
+    return f"libvirt's schema: {entry.message}"

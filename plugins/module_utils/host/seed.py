@@ -9,8 +9,9 @@ import io
 import re
 import threading
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from .connection import Connection, MissingLibrary, libvirt, missing
 
@@ -55,7 +56,7 @@ def _add(image: Any, number: int, name: str, text: str) -> None:
     image.add_fp(io.BytesIO(data), len(data), "/FILE%d.;1" % number, rr_name=name, joliet_path="/" + name)
 
 
-def digest_of_seed(connection: Connection, volume: Any, path: str) -> Optional[str]:
+def digest_of_seed(connection: Connection, volume: Any, path: str) -> str | None:
     """The digest that a seed carries, None when it is not one of ours or cannot be read."""
     descriptor = _read_local(path) if connection.is_local else _read_stream(connection, volume)
     found = _FOUND.search(descriptor)

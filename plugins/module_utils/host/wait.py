@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 from .. import tree
 from ..plan.rules import for_kind, key_of
@@ -36,9 +37,7 @@ def _event(connection: Connection, domain: Any, *kinds: int) -> Iterator[threadi
     """An event that is set whenever libvirt tells one of these kinds about a guest."""
     happened = threading.Event()
     connection.listen()
-    ids = [
-        connection.open.domainEventRegisterAny(domain, kind, lambda *_what: happened.set(), None) for kind in kinds
-    ]
+    ids = [connection.open.domainEventRegisterAny(domain, kind, lambda *_what: happened.set(), None) for kind in kinds]
     try:
         yield happened
     finally:
@@ -66,7 +65,10 @@ def until_off(connection: Connection, domain: Any, timeout: int, force: bool) ->
     if not domain.isActive():
         return
     if not force:
-        raise TimedOut("guest %s was asked to shut down and still runs after %d s; force: true switches it off" % (domain.name(), timeout))
+        raise TimedOut(
+            "guest %s was asked to shut down and still runs after %d s; force: true switches it off"
+            % (domain.name(), timeout)
+        )
     try:
         domain.destroy()
     except libvirt.libvirtError:
@@ -83,7 +85,7 @@ def _ask(domain: Any) -> None:
             domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
 
-def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: str) -> Optional[str]:
+def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: str) -> str | None:
     """Detach a device of a running guest and wait until the guest let go of it; why it has to wait if it did not."""
     kinds = (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED)
     end = time.monotonic() + DETACH
@@ -107,17 +109,17 @@ class Awaited(NamedTuple):
     """A guest that is waited for. macs: its interfaces; address, agent: what for; deadline: of time.monotonic()."""
 
     name: str
-    macs: Tuple[str, ...]
+    macs: tuple[str, ...]
     address: bool
     agent: bool
     timeout: int
 
 
-def until_ready(connection: Connection, guests: List[Awaited]) -> List[Tuple[str, str]]:
+def until_ready(connection: Connection, guests: list[Awaited]) -> list[tuple[str, str]]:
     """Wait for all guests together. Returns the name of each that was not ready in time, with a sentence about it."""
     started = time.monotonic()
     waiting = {guest.name: guest for guest in guests}
-    late: List[Tuple[str, str]] = []
+    late: list[tuple[str, str]] = []
     while waiting:
         leases = read_addresses(connection)
         for guest in list(waiting.values()):
@@ -126,13 +128,18 @@ def until_ready(connection: Connection, guests: List[Awaited]) -> List[Tuple[str
                 del waiting[guest.name]
             elif time.monotonic() - started > guest.timeout:
                 del waiting[guest.name]
-                late.append((guest.name, "guest %s has no %s after %d s" % (guest.name, " and no ".join(lacks), guest.timeout)))
+                late.append(
+                    (
+                        guest.name,
+                        "guest %s has no %s after %d s" % (guest.name, " and no ".join(lacks), guest.timeout),
+                    )
+                )
         if waiting:
             time.sleep(LOOK_AGAIN)
     return late
 
 
-def _lacks(connection: Connection, guest: Awaited, leases: Mapping[str, List[str]]) -> List[str]:
+def _lacks(connection: Connection, guest: Awaited, leases: Mapping[str, list[str]]) -> list[str]:
     lacks = []
     if guest.address and not addresses_of(connection, guest.name, guest.macs, leases):
         lacks.append("address")
@@ -158,21 +165,26 @@ def _agent_connected(domain: Any) -> bool:
     return any(node.get("name") == "org.qemu.guest_agent.0" and node.get("state") == "connected" for node in targets)
 
 
-def addresses_of(connection: Connection, name: str, macs: Tuple[str, ...], leases: Mapping[str, List[str]]) -> List[str]:
+def addresses_of(
+    connection: Connection, name: str, macs: tuple[str, ...], leases: Mapping[str, list[str]]
+) -> list[str]:
     """A guest's addresses: from DHCP leases, else from its agent."""
     found = [address for mac in macs for address in leases.get(mac, [])]
     return found or _agent_addresses(connection, name)
 
 
-def _agent_addresses(connection: Connection, name: str) -> List[str]:
+def _agent_addresses(connection: Connection, name: str) -> list[str]:
     try:
         domain = connection.open.lookupByName(name)
         if not domain.isActive() or not _agent_connected(domain):
             return []
-        interfaces: Dict[str, Any] = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
+        interfaces: dict[str, Any] = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
     except libvirt.libvirtError:
         return []
     return [
-        item["addr"] for device, interface in interfaces.items() if device != "lo"
-        for item in interface.get("addrs") or [] if not item["addr"].startswith(("127.", "fe80:", "::1"))
+        item["addr"]
+        for device, interface in interfaces.items()
+        if device != "lo"
+        for item in interface.get("addrs") or []
+        if not item["addr"].startswith(("127.", "fe80:", "::1"))
     ]

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .plan import Change, Step
 
@@ -26,38 +27,44 @@ class Activity(NamedTuple):
 
 
 def settle(
-    kind: str, name: str, declared: Mapping[str, Any], now: Activity, xml: Optional[str], live: Tuple[Step, ...] = ()
-) -> Tuple[Tuple[Change, ...], Tuple[Step, ...]]:
+    kind: str,
+    name: str,
+    declared: Mapping[str, Any],
+    now: Activity,
+    xml: str | None,
+    live: tuple[Step, ...] = (),
+) -> tuple[tuple[Change, ...], tuple[Step, ...]]:
     """The changes of state and autostart, and all steps in order. xml: the definition to write, None when it fits.
-    live: the steps that make a running object true."""
+    live: the steps that make a running object true.
+    """
     state = declared["state"]
-    changes: List[Change] = []
-    steps: List[Step] = []
+    changes: list[Change] = []
+    steps: list[Step] = []
     if state == "absent":
         return _remove(kind, name, now)
     if xml is not None:
-        steps.append(Step("define", {"xml": xml}, "define %s %s" % (kind, name)))
+        steps.append(Step("define", {"xml": xml}, f"define {kind} {name}"))
     if not now.exists:
         changes.append(Change("state", "absent", state if state != "present" else "inactive", "create"))
     steps.extend(live)
     if state == "active" and not now.active:
         if now.exists:
             changes.append(Change("state", now.word, "active", "live"))
-        steps.append(Step("start", {}, "start %s %s" % (kind, name)))
+        steps.append(Step("start", {}, f"start {kind} {name}"))
     if state == "inactive" and now.active:
         changes.append(Change("state", "active", "inactive", "live"))
-        steps.append(Step("stop", {}, "stop %s %s" % (kind, name)))
+        steps.append(Step("stop", {}, f"stop {kind} {name}"))
     autostart = declared.get("autostart")
     if autostart is not None and autostart != now.autostart:
         changes.append(Change("autostart", now.autostart, autostart, "live"))
-        steps.append(Step("autostart", {"on": autostart}, "set autostart of %s %s" % (kind, name)))
+        steps.append(Step("autostart", {"on": autostart}, f"set autostart of {kind} {name}"))
     return tuple(changes), tuple(steps)
 
 
-def _remove(kind: str, name: str, now: Activity) -> Tuple[Tuple[Change, ...], Tuple[Step, ...]]:
+def _remove(kind: str, name: str, now: Activity) -> tuple[tuple[Change, ...], tuple[Step, ...]]:
     if not now.exists:
         return (), ()
-    steps = [Step("undefine", {}, "undefine %s %s" % (kind, name))]
+    steps = [Step("undefine", {}, f"undefine {kind} {name}")]
     if now.active:
-        steps.insert(0, Step("stop", {}, "stop %s %s" % (kind, name)))
+        steps.insert(0, Step("stop", {}, f"stop {kind} {name}"))
     return (Change("state", now.word, "absent", "delete"),), tuple(steps)

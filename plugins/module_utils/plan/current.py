@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 DIRECTORY_POOLS = frozenset(("dir", "fs", "netfs"))
 
@@ -17,20 +18,21 @@ class Volume(NamedTuple):
     pool: str
     path: str
     capacity: int = 0
-    format: Optional[str] = None
-    backing: Optional[str] = None
-    digest: Optional[str] = None
+    format: str | None = None
+    backing: str | None = None
+    digest: str | None = None
 
 
 class Pool(NamedTuple):
     """A storage pool with its volumes by name; None for a volume that was not read in full.
-    inactive: the persistent definition; live: the running one, None when inactive."""
+    inactive: the persistent definition; live: the running one, None when inactive.
+    """
 
     name: str
     inactive: str
-    live: Optional[str]
+    live: str | None
     autostart: bool
-    volumes: Mapping[str, Optional[Volume]]
+    volumes: Mapping[str, Volume | None]
     persistent: bool = True
 
 
@@ -39,7 +41,7 @@ class Network(NamedTuple):
 
     name: str
     inactive: str
-    live: Optional[str]
+    live: str | None
     autostart: bool
     persistent: bool = True
 
@@ -47,15 +49,16 @@ class Network(NamedTuple):
 class Domain(NamedTuple):
     """A guest. inactive: the persistent definition with secrets; live: the running one, None when it is off.
     state: running, paused, stopped, crashed, pmsuspended. keeps: what an undefine has to take care of
-    (nvram, tpm, managed_save, snapshots, checkpoints)."""
+    (nvram, tpm, managed_save, snapshots, checkpoints).
+    """
 
     name: str
     inactive: str
-    live: Optional[str]
+    live: str | None
     state: str
     autostart: bool
     persistent: bool = True
-    keeps: FrozenSet[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
 
 
 class Host(NamedTuple):
@@ -71,7 +74,7 @@ class Host(NamedTuple):
     domains: Mapping[str, Domain]
     networks: Mapping[str, Network]
     pools: Mapping[str, Pool]
-    machines: Mapping[Tuple[str, str], str]
+    machines: Mapping[tuple[str, str], str]
     kvm: bool
     arch: str
     driver: str

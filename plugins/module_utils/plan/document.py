@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from .. import tree
 from ..spec.field import Field, Kind
@@ -26,7 +27,7 @@ def declared_document(kind: Kind, declared: Mapping[str, Any], where: str, probl
     return raw
 
 
-def raw_document(kind: Kind, text: Optional[str], where: str, problems: Problems) -> Optional[tree.Element]:
+def raw_document(kind: Kind, text: str | None, where: str, problems: Problems) -> tree.Element | None:
     """The user's own XML as a tree; None when there is none or it cannot be read, which is noted as a problem."""
     if not text:
         return None
@@ -36,7 +37,7 @@ def raw_document(kind: Kind, text: Optional[str], where: str, problems: Problems
         problems.add(where + ": xml", str(error))
         return None
     if root.tag != kind.root:
-        problems.add(where + ": xml", "the root element is <%s>, expected <%s>" % (root.tag, kind.root))
+        problems.add(where + ": xml", f"the root element is <{root.tag}>, expected <{kind.root}>")
         return None
     return root
 
@@ -47,7 +48,11 @@ def below(where: str, name: str) -> str:
 
 
 def write_fields(
-    parent: tree.Element, fields: Tuple[Field, ...], declared: Mapping[str, Any], where: str, problems: Problems
+    parent: tree.Element,
+    fields: tuple[Field, ...],
+    declared: Mapping[str, Any],
+    where: str,
+    problems: Problems,
 ) -> None:
     """Write the declared values of these fields into an element of a sparse document."""
     for field in fields:
@@ -113,7 +118,9 @@ def _write_cidr(node: tree.Element, value: Any, where: str, problems: Problems) 
     node.set("prefix", prefix)
 
 
-def _write_items(parent: tree.Element, field: Field, items: List[Dict[str, Any]], where: str, problems: Problems) -> None:
+def _write_items(
+    parent: tree.Element, field: Field, items: list[dict[str, Any]], where: str, problems: Problems
+) -> None:
     above, _slash, tag = (field.path or "").rpartition("/")
     container = tree.make(parent, above or ".")
     if not items:
@@ -123,10 +130,10 @@ def _write_items(parent: tree.Element, field: Field, items: List[Dict[str, Any]]
     for place, item in enumerate(items):
         node = tree.element(tag)
         container.append(node)
-        write_fields(node, field.fields, item, "%s[%s]" % (where, item_name(field, item, place)), problems)
+        write_fields(node, field.fields, item, f"{where}[{item_name(field, item, place)}]", problems)
 
 
-def _write_words(parent: tree.Element, path: str, words: List[str]) -> None:
+def _write_words(parent: tree.Element, path: str, words: list[str]) -> None:
     where, attribute = tree.split(path)
     above, _slash, tag = where.rpartition("/")
     container = tree.make(parent, above or ".")

@@ -5,13 +5,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .. import tree
 from . import ownership, values
 from .current import Domain, Host
 from .identity import derived_uuid
-from .objects import Wanted, changes_of, check_uuid, effect_of, fingerprint_step, overlaid, owned_after, undeclared
+from .objects import (
+    Wanted,
+    changes_of,
+    check_uuid,
+    effect_of,
+    fingerprint_step,
+    overlaid,
+    owned_after,
+    undeclared,
+)
 from .overlay import Edit, size_at
 from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
@@ -21,13 +31,35 @@ from .volume import users_of, volume_id
 
 # virDomainAttachDevice and virDomainDetachDevice (libvirt 11.3 src/qemu/qemu_hotplug.c).
 ATTACHABLE = frozenset(
-    ("disk", "controller", "lease", "interface", "hostdev", "redirdev", "serial", "parallel", "channel", "console", "rng", "memory", "shmem",
-     "watchdog", "input", "vsock", "filesystem")
+    (
+        "disk",
+        "controller",
+        "lease",
+        "interface",
+        "hostdev",
+        "redirdev",
+        "serial",
+        "parallel",
+        "channel",
+        "console",
+        "rng",
+        "memory",
+        "shmem",
+        "watchdog",
+        "input",
+        "vsock",
+        "filesystem",
+    )
 )
 # virDomainUpdateDeviceFlags: paths below a device that a running guest takes a change of.
 UPDATABLE = frozenset(
-    ("devices/interface/link/@state", "devices/interface/source/@network", "devices/interface/source/@bridge", "devices/interface/@type",
-     "devices/graphics/@passwd")
+    (
+        "devices/interface/link/@state",
+        "devices/interface/source/@network",
+        "devices/interface/source/@bridge",
+        "devices/interface/@type",
+        "devices/graphics/@passwd",
+    )
 )
 MEDIA = frozenset(("devices/disk/source/@file", "devices/disk/source", "devices/disk/@type"))
 
@@ -35,9 +67,9 @@ MEDIA = frozenset(("devices/disk/source/@file", "devices/disk/source", "devices/
 class Live(NamedTuple):
     """What makes a running guest true: steps, and the edits that wait for a restart."""
 
-    steps: Tuple[Step, ...]
-    waiting: Tuple[Edit, ...]
-    done: Tuple[Edit, ...]
+    steps: tuple[Step, ...]
+    waiting: tuple[Edit, ...]
+    done: tuple[Edit, ...]
 
 
 def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
@@ -53,11 +85,11 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     check_uuid(want, root, uuid, site)
     if current is None and root.find("memory") is None:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
-    steps: List[Step] = []
+    steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
     if edits or current is None or not current.persistent:
         ownership.write(root, owned_after(want, owned))
-        steps.append(Step("define", {"xml": tree.text_of(root)}, "define guest %s" % name))
+        steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
     live = _live(want, current, settled, site.host)
     if live.done and not edits:
@@ -70,36 +102,43 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     if declared.get("autostart") is not None and declared["autostart"] != bool(current and current.autostart):
         changes += (Change("autostart", bool(current and current.autostart), declared["autostart"], "live"),)
     if current is None:
-        changes = (Change("state", "absent", _state_after(declared, current), "create"),) + changes
-    facts: Dict[str, Any] = {"uuid": tree.get(root, "uuid"), "macs": macs(root)}
+        changes = (Change("state", "absent", _state_after(declared, current), "create"), *changes)
+    facts: dict[str, Any] = {"uuid": tree.get(root, "uuid"), "macs": macs(root)}
     return ObjectPlan(
-        "domain", name, _state_after(declared, current), changes, tuple(steps) + power, () if restarted else pending,
-        _needs(root, declared, site), undeclared(want, root), facts,
+        "domain",
+        name,
+        _state_after(declared, current),
+        changes,
+        tuple(steps) + power,
+        () if restarted else pending,
+        _needs(root, declared, site),
+        undeclared(want, root),
+        facts,
     )
 
 
-def _autostart(declared: Declared, current: Optional[Domain]) -> Tuple[Step, ...]:
+def _autostart(declared: Declared, current: Domain | None) -> tuple[Step, ...]:
     on = declared.get("autostart")
     if on is None or on == bool(current and current.autostart):
         return ()
-    return (Step("autostart", {"on": on}, "set autostart of guest %s" % declared["name"]),)
+    return (Step("autostart", {"on": on}, "set autostart of guest {}".format(declared["name"])),)
 
 
-def _state_after(declared: Declared, current: Optional[Domain]) -> str:
+def _state_after(declared: Declared, current: Domain | None) -> str:
     state = str(declared["state"])
     if state in ("restarted", "reset"):
         return "running"
     return (current.state if current else "stopped") if state == "present" else state
 
 
-def macs(root: tree.Element) -> List[str]:
+def macs(root: tree.Element) -> list[str]:
     """The MAC addresses of a guest's interfaces."""
     return [(tree.get(node, "mac/@address") or "").lower() for node in root.iterfind("devices/interface")]
 
 
-def _needs(root: tree.Element, declared: Declared, site: Site) -> FrozenSet[Id]:
+def _needs(root: tree.Element, declared: Declared, site: Site) -> frozenset[Id]:
     """The objects of this run that a guest stands on."""
-    needs: Set[Id] = set()
+    needs: set[Id] = set()
     files = {source.get("file") for source in root.iterfind("devices/disk/source")}
     names = {(source.get("pool"), source.get("volume")) for source in root.iterfind("devices/disk/source")}
     for pool, name in site.volumes:
@@ -156,7 +195,11 @@ def _default_devices(devices: tree.Element, machine: str, arch: str) -> None:
             devices.append(tree.element("controller", None, type="pci", index=str(index), model="pcie-root-port"))
     for tag in ("serial", "console"):
         node = tree.element(tag, None, type="pty")
-        node.append(tree.element("target", None, type="serial", port="0") if tag == "console" else tree.element("target", None, port="0"))
+        node.append(
+            tree.element("target", None, type="serial", port="0")
+            if tag == "console"
+            else tree.element("target", None, port="0")
+        )
         devices.append(node)
     channel = tree.element("channel", None, type="unix")
     channel.append(tree.element("target", None, type="virtio", name="org.qemu.guest_agent.0"))
@@ -170,7 +213,8 @@ def _complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool
     """Fill in what a declared device cannot do without where the guest does not have that device yet."""
     present = {
         (path, key_of(want.rules, path, node, place))
-        for path, nodes in _device_groups(root).items() for place, node in enumerate(nodes)
+        for path, nodes in _device_groups(root).items()
+        for place, node in enumerate(nodes)
     }
     for path, nodes in _device_groups(want.document).items():
         for place, node in enumerate(nodes):
@@ -179,14 +223,16 @@ def _complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool
                     if tree.get(node, where) is None:
                         tree.put(node, where, text)
     memory, balloon = root.find("memory"), root.find("currentMemory")
-    follows = not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
+    follows = (
+        not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
+    )
     if declared.get("memory") and not declared.get("current_memory") and follows:
         wanted_memory = want.document.find("memory")
         if wanted_memory is not None and want.document.find("currentMemory") is None:
             wanted_memory.addnext(tree.element("currentMemory", wanted_memory.text, unit=wanted_memory.get("unit")))
 
 
-NEW_DEVICE: Mapping[str, Tuple[Tuple[str, str], ...]] = {
+NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "disk": (("@type", "file"), ("@device", "disk"), ("driver/@name", "qemu")),
     "channel": (("@type", "unix"), ("target/@type", "virtio")),
     "serial": (("@type", "pty"),),
@@ -197,44 +243,50 @@ NEW_DEVICE: Mapping[str, Tuple[Tuple[str, str], ...]] = {
 }
 
 
-def _device_groups(root: tree.Element) -> Dict[str, List[tree.Element]]:
-    groups: Dict[str, List[tree.Element]] = {}
+def _device_groups(root: tree.Element) -> dict[str, list[tree.Element]]:
+    groups: dict[str, list[tree.Element]] = {}
     for node in root.iterfind("devices/*"):
         if tree.is_element(node):
             groups.setdefault("devices/" + node.tag, []).append(node)
     return groups
 
 
-def _without_aliases(edits: List[Edit], host: Host) -> List[Edit]:
+def _without_aliases(edits: list[Edit], host: Host) -> list[Edit]:
     """Edits less those that only name a machine type by its alias: q35 is pc-q35-9.0 on the host that says so."""
     kept = []
     for edit in edits:
-        if edit.path == "os/type/@machine" and edit.before is not None and edit.after in _aliases(str(edit.before), host):
+        if (
+            edit.path == "os/type/@machine"
+            and edit.before is not None
+            and edit.after in _aliases(str(edit.before), host)
+        ):
             continue
         kept.append(edit)
     return kept
 
 
-def _aliases(machine: str, host: Host) -> FrozenSet[str]:
+def _aliases(machine: str, host: Host) -> frozenset[str]:
     return frozenset(alias for (_arch, alias), canonical in host.machines.items() if canonical == machine)
 
 
-def _live(want: Wanted, current: Optional[Domain], settled: bool, host: Host) -> Live:
+def _live(want: Wanted, current: Domain | None, settled: bool, host: Host) -> Live:
     """Compare the declaration with the running guest."""
     if current is None or current.live is None or settled:
         return Live((), (), ())
     live = tree.parse(current.live)
     owned = ownership.read(live)
+    most = live.find("memory")
+    most_memory = size_at(most, "KiB") if most is not None else None
     edits = [edit for edit in _without_aliases(overlaid(want, live)[0], host) if not _expanded(edit, current)]
-    devices: Dict[int, List[Edit]] = {}
-    steps: List[Step] = []
-    waiting: List[Edit] = []
-    done: List[Edit] = []
+    devices: dict[int, list[Edit]] = {}
+    steps: list[Step] = []
+    waiting: list[Edit] = []
+    done: list[Edit] = []
     for edit in edits:
         if edit.trail and edit.trail[0].path.startswith("devices/"):
             devices.setdefault(id(edit.trail[0].node), []).append(edit)
             continue
-        step = _live_value(edit, live)
+        step = _live_value(edit, most_memory or 0)
         (waiting if step is None else done).append(edit)
         if step is not None:
             steps.append(step)
@@ -245,9 +297,9 @@ def _live(want: Wanted, current: Optional[Domain], settled: bool, host: Host) ->
         else:
             steps.append(step)
             done.extend(group)
-    if done and owned_after(want, owned).keys != owned.keys:
-        keep = ownership.as_element(ownership.Owned(owned.keys | want.keys, None, None))
-        steps.append(Step("metadata", {"xml": tree.text_of(keep)}, "note ownership in the running guest"))
+    if done and not want.keys <= owned.keys:
+        keep = ownership.Owned(owned.keys | want.keys, None, None)
+        steps.append(Step("metadata", {"xml": ownership.as_text(keep)}, "note ownership in the running guest"))
     return Live(tuple(steps), tuple(waiting), tuple(done))
 
 
@@ -259,34 +311,53 @@ def _expanded(edit: Edit, current: Domain) -> bool:
     return tree.get(inactive, edit.path) == edit.after
 
 
-def _live_value(edit: Edit, live: tree.Element) -> Optional[Step]:
-    """The call that changes a plain value of a running guest, None if it has to wait."""
+def _live_value(edit: Edit, most_memory: int) -> Step | None:
+    """The call that changes a plain value of a running guest, None if it has to wait. most_memory: its limit in bytes."""
     if edit.path in ("title", "description"):
-        return Step("describe", {"what": edit.path, "text": edit.after if isinstance(edit.after, str) else None}, "set the %s" % edit.path)
-    if edit.path == "currentMemory" and isinstance(edit.after, str):
-        most = live.find("memory")
-        if most is not None and int(edit.after) <= (size_at(most, "KiB") or 0):
-            return Step("balloon", {"kib": int(edit.after) // 1024}, "set the memory to %s" % values.size_text(int(edit.after)), True)
+        return Step(
+            "describe",
+            {"what": edit.path, "text": edit.after if isinstance(edit.after, str) else None},
+            f"set the {edit.path}",
+        )
+    if edit.path == "currentMemory" and isinstance(edit.after, str) and int(edit.after) <= most_memory:
+        return Step(
+            "balloon",
+            {"kib": int(edit.after) // 1024},
+            f"set the memory to {values.size_text(int(edit.after))}",
+            True,
+        )
     return None
 
 
-def _live_device(group: List[Edit], rules: Rules) -> Optional[Step]:
+def _live_device(group: list[Edit], rules: Rules) -> Step | None:
     """The call that makes one device of a running guest true, None if it has to wait."""
     place = group[0].trail[0]
     whole = next((edit for edit in group if edit.path == place.path), None)
-    name = "%s %s" % (place.node.tag, place.key)
-    if whole is not None and place.node.tag not in ATTACHABLE:
+    name = f"{place.node.tag} {place.key}"
+    if whole is not None and not can_plug(place.node, whole.before is not None):
         return None
     xml = tree.text_of(place.node)
     if whole is not None and whole.before is None:
-        return Step("attach", {"xml": xml}, "attach %s" % name, True)
+        return Step("attach", {"xml": xml, "path": place.path, "key": place.key}, f"attach {name}", True)
     if whole is not None:
-        return Step("detach", {"xml": xml, "path": place.path, "key": place.key}, "detach %s" % name, True)
+        return Step("detach", {"xml": xml, "path": place.path, "key": place.key}, f"detach {name}", True)
     paths = {edit.path for edit in group}
     media = place.node.get("device") in ("cdrom", "floppy") and paths <= MEDIA
-    if not media and not all(path in UPDATABLE or _effect_is_live(edit, rules) for path, edit in zip((e.path for e in group), group)):
+    if not media and not all(
+        path in UPDATABLE or _effect_is_live(edit, rules) for path, edit in zip((e.path for e in group), group)
+    ):
         return None
-    return Step("update_device", {"xml": _moved(place.node)}, "change %s" % name, True)
+    return Step("update_device", {"xml": _moved(place.node)}, f"change {name}", True)
+
+
+def can_plug(node: tree.Element, out: bool) -> bool:
+    """Whether libvirt plugs such a device into a running guest, or out of it (qemu_hotplug.c)."""
+    if node.tag == "disk":
+        kind = node.get("device", "disk")
+        return tree.get(node, "target/@bus") in ("virtio", "scsi", "usb") and (
+            kind in ("disk", "lun") or (kind == "cdrom" and not out)
+        )
+    return node.tag in ATTACHABLE
 
 
 def _effect_is_live(edit: Edit, rules: Rules) -> bool:
@@ -310,11 +381,18 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
         return ObjectPlan("domain", name, "absent")
     _changes, steps, _restarted = power_steps(dict(declared, state="stopped"), current, False, site.problems)
     if current.persistent:
-        steps += (Step("undefine", {"keeps": sorted(current.keeps)}, "undefine guest %s" % name),)
+        steps += (Step("undefine", {"keeps": sorted(current.keeps)}, f"undefine guest {name}"),)
     root = tree.parse(current.inactive)
     if declared.get("remove_storage"):
         _remove_storage(root, name, site)
-    return ObjectPlan("domain", name, "absent", (Change("state", current.state, "absent", "delete"),), steps, facts={"uuid": tree.get(root, "uuid")})
+    return ObjectPlan(
+        "domain",
+        name,
+        "absent",
+        (Change("state", current.state, "absent", "delete"),),
+        steps,
+        facts={"uuid": tree.get(root, "uuid")},
+    )
 
 
 def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
@@ -327,7 +405,7 @@ def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
             volume = site.volume(pool, volume_name)
         if volume is None or node.find("shareable") is not None:
             continue
-        own_seed = volume.name == "%s-seed.iso" % name
+        own_seed = volume.name == f"{name}-seed.iso"
         if (node.get("device", "disk") != "disk" or node.find("readonly") is not None) and not own_seed:
             continue
         key = (volume.pool, volume.name)

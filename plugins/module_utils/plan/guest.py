@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from .. import tree
 from .current import Domain
@@ -28,7 +29,7 @@ def concrete(declared: Declared, site: Site) -> Declared:
     """The declaration with concrete disks and interfaces. Adds the implied volumes and reservations to the site."""
     current = site.host.domains.get(declared["name"])
     root = tree.parse(current.inactive) if current else None
-    where = "domain %s" % declared["name"]
+    where = "domain {}".format(declared["name"])
     result = dict(declared)
     if declared.get("disks") is not None:
         result["disks"] = [_disk(item, declared, root, where, site) for item in declared["disks"]]
@@ -37,7 +38,9 @@ def concrete(declared: Declared, site: Site) -> Declared:
         result["interfaces"] = _interfaces(declared, current, root, where, site)
         _unique(result["interfaces"], "mac", where + ": interfaces", site.problems)
     if declared.get("cloud_init") is not None:
-        result["disks"] = list(result.get("disks") or []) + [_seed(declared, root, where, site)]
+        seed = _seed(declared, root, where, site)
+        result["disks"] = [*(result.get("disks") or []), seed]
+        result["seed"] = seed["target"]
     if declared.get("virt_type") == "auto":
         result["virt_type"] = None
     if declared.get("firmware") == "bios":
@@ -47,33 +50,35 @@ def concrete(declared: Declared, site: Site) -> Declared:
     return result
 
 
-def _unique(items: List[Mapping[str, Any]], option: str, where: str, problems: Problems) -> None:
-    seen: Set[Any] = set()
+def _unique(items: list[Mapping[str, Any]], option: str, where: str, problems: Problems) -> None:
+    seen: set[Any] = set()
     for item in items:
         value = item.get(option)
         if value is not None and value in seen:
-            problems.add(where, "%s %s is declared twice" % (option, value))
+            problems.add(where, f"{option} {value} is declared twice")
         seen.add(value)
 
 
-def _node(root: Optional[tree.Element], target: str) -> Optional[tree.Element]:
+def _node(root: tree.Element | None, target: str) -> tree.Element | None:
     """The guest's disk with this target, as it is now."""
     if root is None:
         return None
     return next((node for node in root.iterfind("devices/disk") if tree.get(node, "target/@dev") == target), None)
 
 
-def _disk(item: Declared, guest: Declared, root: Optional[tree.Element], where: str, site: Site) -> Declared:
+def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str, site: Site) -> Declared:
     """One disk with its source as plain fields; its own volume, if it has one, is added to the site."""
-    where = "%s: disks[%s]" % (where, item["target"])
+    where = "{}: disks[{}]".format(where, item["target"])
     node = _node(root, item["target"])
     given = [name for name in ("image", "volume", "file", "block") if item.get(name)]
     if len(given) > 1:
-        site.problems.add(where, "%s exclude each other" % " and ".join(given))
+        site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
     for name, option in (("pool", "pool"), ("image_pool", "pool")):
         if item.get(name) and not site.knows(option, item[name]):
-            site.problems.add("%s.%s" % (where, name), "pool %s is neither there nor declared" % item[name])
-    result = {name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")}
+            site.problems.add(f"{where}.{name}", f"pool {item[name]} is neither there nor declared")
+    result = {
+        name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")
+    }
     if item.get("file") or item.get("block"):
         if item.get("size"):
             site.problems.add(where + ".size", "goes with image or volume, not with a file or block device")
@@ -89,7 +94,7 @@ def _disk(item: Declared, guest: Declared, root: Optional[tree.Element], where: 
 
 
 def _volume_name(item: Declared, guest: Declared) -> str:
-    return str(item.get("volume") or "%s-%s.%s" % (guest["name"], item["target"], item.get("format") or "qcow2"))
+    return str(item.get("volume") or "{}-{}.{}".format(guest["name"], item["target"], item.get("format") or "qcow2"))
 
 
 def _is_own(node: tree.Element, item: Declared, guest: Declared, site: Site) -> bool:
@@ -107,7 +112,7 @@ def _grow(item: Declared, node: tree.Element, where: str, site: Site) -> None:
         return
     volume = site.volume_at(path)
     if volume is None:
-        site.problems.add(where + ".size", "the disk is %s, which is in no active pool; its size is not managed" % path)
+        site.problems.add(where + ".size", f"the disk is {path}, which is in no active pool; its size is not managed")
     else:
         _imply({"name": volume.name, "pool": volume.pool, "size": item["size"]}, site)
 
@@ -115,19 +120,23 @@ def _grow(item: Declared, node: tree.Element, where: str, site: Site) -> None:
 def _stand_on_volume(result: Declared, item: Declared, guest: Declared, where: str, site: Site) -> None:
     pool, name = item.get("pool") or "default", _volume_name(item, guest)
     if not site.knows("pool", pool):
-        site.problems.add(where, "pool %s is neither there nor declared" % pool)
+        site.problems.add(where, f"pool {pool} is neither there nor declared")
     declared = site.volumes.get((pool, name))
     if item.get("image") or item.get("size"):
         declared = _imply(
             {
-                "name": name, "pool": pool, "size": item.get("size"), "format": item.get("format"),
-                "backing": item.get("image"), "backing_pool": item.get("image_pool") if item.get("image") else None,
+                "name": name,
+                "pool": pool,
+                "size": item.get("size"),
+                "format": item.get("format"),
+                "backing": item.get("image"),
+                "backing_pool": item.get("image_pool") if item.get("image") else None,
             },
             site,
         )
     current = site.volume(pool, name)
     if current is None and (declared is None or declared["state"] == "absent"):
-        site.problems.add(where + ".volume", "volume %s/%s is neither there nor declared" % (pool, name))
+        site.problems.add(where + ".volume", f"volume {pool}/{name} is neither there nor declared")
         return
     path = site.volume_path(pool, name)
     # A file is written as a file: AppArmor's helper does not resolve type='volume' (libvirt issue 546).
@@ -136,7 +145,7 @@ def _stand_on_volume(result: Declared, item: Declared, guest: Declared, where: s
     if form:
         result["format"] = form
     else:
-        site.problems.add(where + ".format", "cannot be told before volume %s/%s is fetched; say it" % (pool, name))
+        site.problems.add(where + ".format", f"cannot be told before volume {pool}/{name} is fetched; say it")
 
 
 def _imply(volume: Declared, site: Site) -> Declared:
@@ -151,7 +160,7 @@ def _new_disk(result: Declared, where: str, site: Site) -> None:
     """What a new disk gets when it is not declared."""
     device = result.get("device") or "disk"
     source = result.get("file") or result.get("block") or result.get("volume")
-    if source is None and device != "cdrom" and device != "floppy":
+    if source is None and device not in {"cdrom", "floppy"}:
         site.problems.add(where, "a new disk needs image, size, volume, file or block")
         return
     if result.get("format") is None and source is not None:
@@ -162,7 +171,7 @@ def _new_disk(result: Declared, where: str, site: Site) -> None:
         result["discard"] = "unmap"
 
 
-def _format_of_file(item: Declared, where: str, site: Site) -> Optional[str]:
+def _format_of_file(item: Declared, where: str, site: Site) -> str | None:
     if item.get("block") or item.get("device") == "cdrom":
         return "raw"
     path = str(item["file"])
@@ -173,18 +182,20 @@ def _format_of_file(item: Declared, where: str, site: Site) -> Optional[str]:
         return "qcow2"
     if path.endswith((".raw", ".iso")):
         return "raw"
-    site.problems.add(where + ".format", "cannot be told from the name %s; say it" % path)
+    site.problems.add(where + ".format", f"cannot be told from the name {path}; say it")
     return None
 
 
-def _interfaces(declared: Declared, current: Optional[Domain], root: Optional[tree.Element], where: str, site: Site) -> List[Declared]:
+def _interfaces(
+    declared: Declared, current: Domain | None, root: tree.Element | None, where: str, site: Site
+) -> list[Declared]:
     """The interfaces, each with its MAC address: the declared one, that of the interface it is, or a derived one."""
     present = [] if root is None else [_interface_facts(node) for node in root.iterfind("devices/interface")]
     items = [dict(item) for item in declared["interfaces"]]
     taken = {item["mac"].lower() for item in items if item.get("mac")}
     names = _names(items)
     for item, name in zip(items, names):
-        at = "%s: interfaces[%s]" % (where, item.get("name") or item.get("mac") or name)
+        at = "{}: interfaces[{}]".format(where, item.get("name") or item.get("mac") or name)
         _check_interface(item, at, site)
         if not item.get("mac"):
             mac = derived_mac(site.host.identity, declared["name"], name)
@@ -192,20 +203,25 @@ def _interfaces(declared: Declared, current: Optional[Domain], root: Optional[tr
             taken.add(item["mac"] or "")
     for item, name in zip(items, names):
         if not item.get("mac"):
-            item["mac"] = _matching(item, present, taken) or derived_mac(site.host.identity, declared["name"], name, taken)
+            item["mac"] = _matching(item, present, taken) or derived_mac(
+                site.host.identity, declared["name"], name, taken
+            )
             taken.add(item["mac"])
         is_new = item["mac"].lower() not in {fact[0] for fact in present}
         if is_new and not item.get("model"):
             item["model"] = "virtio"
         if is_new and not (item.get("network") or item.get("bridge")):
-            site.problems.add("%s: interfaces[%s]" % (where, item.get("name") or item["mac"]), "a new interface needs network or bridge")
+            site.problems.add(
+                "{}: interfaces[{}]".format(where, item.get("name") or item["mac"]),
+                "a new interface needs network or bridge",
+            )
         _reserve(item, declared, site)
     return items
 
 
-def _names(items: List[Declared]) -> List[str]:
+def _names(items: list[Declared]) -> list[str]:
     """What identifies each interface that has no MAC address: its own name, or its network and place there."""
-    count: Dict[str, int] = {}
+    count: dict[str, int] = {}
     names = []
     for item in items:
         source = item.get("network") or item.get("bridge") or ""
@@ -215,11 +231,15 @@ def _names(items: List[Declared]) -> List[str]:
     return names
 
 
-def _interface_facts(node: tree.Element) -> Tuple[str, Optional[str], Optional[str]]:
-    return (tree.get(node, "mac/@address") or "").lower(), tree.get(node, "source/@network"), tree.get(node, "source/@bridge")
+def _interface_facts(node: tree.Element) -> tuple[str, str | None, str | None]:
+    return (
+        (tree.get(node, "mac/@address") or "").lower(),
+        tree.get(node, "source/@network"),
+        tree.get(node, "source/@bridge"),
+    )
 
 
-def _matching(item: Declared, present: List[Tuple[str, Optional[str], Optional[str]]], taken: Set[str]) -> Optional[str]:
+def _matching(item: Declared, present: list[tuple[str, str | None, str | None]], taken: set[str]) -> str | None:
     """The MAC address of an interface that is there, on the same network, and not spoken for."""
     for mac, network, bridge in present:
         if mac not in taken and (network, bridge) == (item.get("network"), item.get("bridge")):
@@ -231,7 +251,7 @@ def _check_interface(item: Declared, where: str, site: Site) -> None:
     if item.get("network") and item.get("bridge"):
         site.problems.add(where, "network and bridge exclude each other")
     if item.get("network") and not site.knows("network", item["network"]):
-        site.problems.add(where + ".network", "network %s is neither there nor declared" % item["network"])
+        site.problems.add(where + ".network", "network {} is neither there nor declared".format(item["network"]))
     if item.get("address") and not item.get("network"):
         site.problems.add(where + ".address", "needs a network that gives addresses out")
 
@@ -242,19 +262,23 @@ def _reserve(item: Declared, declared: Declared, site: Site) -> None:
     try:
         address = VALUES["ip"].encode(item["address"])
     except ValueError as error:
-        site.problems.add("domain %s: interfaces[%s].address" % (declared["name"], item["mac"]), str(error))
+        site.problems.add("domain {}: interfaces[{}].address".format(declared["name"], item["mac"]), str(error))
         return
     site.reservations.append(Reservation(item["network"], item["mac"].lower(), address, declared["name"]))
 
 
-def _seed(declared: Declared, root: Optional[tree.Element], where: str, site: Site) -> Declared:
+def _seed(declared: Declared, root: tree.Element | None, where: str, site: Site) -> Declared:
     """The cdrom of the cloud-init seed; its volume is added to the site."""
     pool = declared["cloud_init"].get("pool") or "default"
-    name = "%s-seed.iso" % declared["name"]
+    name = "{}-seed.iso".format(declared["name"])
     if not site.knows("pool", pool):
-        site.problems.add(where + ": cloud_init.pool", "pool %s is neither there nor declared" % pool)
+        site.problems.add(where + ": cloud_init.pool", f"pool {pool} is neither there nor declared")
     uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None
-    files = seed_files(declared["cloud_init"], declared["name"], uuid or derived_uuid(site.host.identity, "domain", declared["name"]))
+    files = seed_files(
+        declared["cloud_init"],
+        declared["name"],
+        uuid or derived_uuid(site.host.identity, "domain", declared["name"]),
+    )
     _imply({"name": name, "pool": pool, "content": files, "digest": seed_digest(files)}, site)
     path = site.volume_path(pool, name)
     source = {"file": path} if path else {"volume": name, "pool": pool}
@@ -264,7 +288,7 @@ def _seed(declared: Declared, root: Optional[tree.Element], where: str, site: Si
     return item
 
 
-def _seed_target(declared: Declared, root: Optional[tree.Element], path: Optional[str]) -> str:
+def _seed_target(declared: Declared, root: tree.Element | None, path: str | None) -> str:
     """The target of the seed's cdrom: the one it has, or the first free one."""
     present = {} if root is None else {tree.get(node, "target/@dev"): node for node in root.iterfind("devices/disk")}
     for target, node in present.items():
@@ -274,7 +298,7 @@ def _seed_target(declared: Declared, root: Optional[tree.Element], path: Optiona
     return next("sd" + letter for letter in "abcdefghijklmnopqrstuvwxyz" if "sd" + letter not in taken)
 
 
-def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> Dict[str, str]:
+def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> dict[str, str]:
     """The files of a NoCloud seed (https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html)."""
     meta = dict(cloud_init.get("meta_data") or {})
     meta.setdefault("instance-id", uuid)
@@ -283,7 +307,9 @@ def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> Dict[str,
     for option, file in (("network_config", "network-config"), ("vendor_data", "vendor-data")):
         value = cloud_init.get(option)
         if value is not None:
-            files[file] = _cloud_config(value) if option == "vendor_data" else value if isinstance(value, str) else _yaml(value)
+            files[file] = (
+                _cloud_config(value) if option == "vendor_data" else value if isinstance(value, str) else _yaml(value)
+            )
     return files
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from typing import Container
+from collections.abc import Container
 
 _NAMESPACE = uuid.UUID("6f1d5d0a-8d0f-5c5e-9b57-6b766d666c65")
 

@@ -9,7 +9,8 @@ A running network is changed through virNetworkUpdate where libvirt can, so that
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from .. import tree
 from ..spec.kinds import KIND
@@ -23,7 +24,7 @@ from .site import Reservation, Site, subnet_of
 
 # virNetworkUpdateSection of the lists that a running network takes changes of; whether it can also modify an entry.
 # libvirt 11.3 src/conf/network_conf.c; dns entries are modified only since 10.6, so they are deleted and added.
-SECTIONS: Dict[str, Tuple[int, bool]] = {
+SECTIONS: dict[str, tuple[int, bool]] = {
     "ip/dhcp/host": (4, True),
     "ip/dhcp/range": (5, False),
     "dns/host": (10, False),
@@ -35,7 +36,11 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     """The plan for one network. declared: at least its name and state; the addresses reserved on it come with the site."""
     name = declared["name"]
     current = site.host.networks.get(name)
-    activity = Activity(current is not None, current is not None and current.live is not None, bool(current and current.autostart))
+    activity = Activity(
+        current is not None,
+        current is not None and current.live is not None,
+        bool(current and current.autostart),
+    )
     if declared["state"] == "absent":
         changes, steps = settle("network", name, declared, activity, None)
         return ObjectPlan("network", name, "absent", changes, steps)
@@ -55,18 +60,29 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     if edits or current is None or not current.persistent:
         ownership.write(root, _owned(want, owned, reservations))
         xml = tree.text_of(root)
-    live_steps: Tuple[Step, ...] = ()
-    pending: Tuple[Change, ...] = ()
+    live_steps: tuple[Step, ...] = ()
+    pending: tuple[Change, ...] = ()
     if current and current.live and declared["state"] != "inactive":
         live = tree.parse(current.live)
         live_edits = ([] if settled else overlaid(want, live)[0]) + reserve(live, reservations, owned)[0]
         live_steps, waiting = live_updates(live, live_edits)
         pending = changes_of(waiting, want.rules)
-    more, steps = settle("network", name, declared, activity, xml, fingerprint_step(want) * (xml is not None) + live_steps)
+    more, steps = settle(
+        "network", name, declared, activity, xml, fingerprint_step(want) * (xml is not None) + live_steps
+    )
     changes = changes_of(edits, want.rules, None if current else "create")
     if live_steps and not edits:
         changes = changes_of([edit for edit in live_edits if edit not in waiting], want.rules)
-    return ObjectPlan("network", name, declared["state"], changes + more, steps, pending, frozenset(), undeclared(want, root))
+    return ObjectPlan(
+        "network",
+        name,
+        declared["state"],
+        changes + more,
+        steps,
+        pending,
+        frozenset(),
+        undeclared(want, root),
+    )
 
 
 def _new(name: str, site: Site) -> tree.Element:
@@ -76,20 +92,22 @@ def _new(name: str, site: Site) -> tree.Element:
     return root
 
 
-def _owned(want: Wanted, owned: ownership.Owned, reservations: List[Reservation]) -> ownership.Owned:
+def _owned(want: Wanted, owned: ownership.Owned, reservations: list[Reservation]) -> ownership.Owned:
     after = owned_after(want, owned)
     added = {ownership.RESERVATION + item.mac for item in reservations if item.address}
     gone = {ownership.RESERVATION + item.mac for item in reservations if not item.address}
     return after._replace(keys=(after.keys | added) - gone)
 
 
-def reserve(root: tree.Element, reservations: List[Reservation], owned: ownership.Owned) -> Tuple[List[Edit], List[str]]:
+def reserve(
+    root: tree.Element, reservations: list[Reservation], owned: ownership.Owned
+) -> tuple[list[Edit], list[str]]:
     """Put the guests' addresses into a network's document, or take them out where the address is empty.
 
     Only what was reserved by us before is taken out. Returns the edits and what is wrong.
     """
-    edits: List[Edit] = []
-    problems: List[str] = []
+    edits: list[Edit] = []
+    problems: list[str] = []
     for item in reservations:
         if item.address:
             _reserve(root, item, edits, problems)
@@ -98,20 +116,22 @@ def reserve(root: tree.Element, reservations: List[Reservation], owned: ownershi
     return edits, problems
 
 
-def _reserve(root: tree.Element, item: Reservation, edits: List[Edit], problems: List[str]) -> None:
+def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems: list[str]) -> None:
     address = ipaddress.ip_address(item.address)
     block = next((node for node in root.findall("ip") if subnet_of(node) and address in subnet_of(node)), None)
     if block is None:
-        problems.append("address %s of guest %s is in none of the network's blocks" % (item.address, item.guest))
+        problems.append(f"address {item.address} of guest {item.guest} is in none of the network's blocks")
         return
     if block.get("address") == item.address:
-        problems.append("address %s of guest %s is the host's own on this network" % (item.address, item.guest))
+        problems.append(f"address {item.address} of guest {item.guest} is the host's own on this network")
         return
     trail = (Place("ip", _family(block), block),)
     for node in block.findall("dhcp/host"):
         if node.get("ip") == item.address and (node.get("mac") or "").lower() != item.mac:
             problems.append(
-                "address %s of guest %s is reserved for %s" % (item.address, item.guest, node.get("mac") or node.get("name"))
+                "address {} of guest {} is reserved for {}".format(
+                    item.address, item.guest, node.get("mac") or node.get("name")
+                )
             )
             return
         if (node.get("mac") or "").lower() == item.mac:
@@ -122,10 +142,10 @@ def _reserve(root: tree.Element, item: Reservation, edits: List[Edit], problems:
             return
     node = tree.element("host", None, mac=item.mac, name=item.guest, ip=item.address)
     tree.make(block, "dhcp").append(node)
-    edits.append(Edit("ip/dhcp/host", None, node, trail + (Place("ip/dhcp/host", item.mac, node),)))
+    edits.append(Edit("ip/dhcp/host", None, node, (*trail, Place("ip/dhcp/host", item.mac, node))))
 
 
-def _release(root: tree.Element, item: Reservation, edits: List[Edit]) -> None:
+def _release(root: tree.Element, item: Reservation, edits: list[Edit]) -> None:
     for block in root.findall("ip"):
         for node in block.findall("dhcp/host"):
             if (node.get("mac") or "").lower() == item.mac:
@@ -138,13 +158,13 @@ def _family(block: tree.Element) -> str:
     return str(block.get("family") or ("ipv6" if ":" in block.get("address", "") else "ipv4"))
 
 
-def live_updates(live: tree.Element, edits: List[Edit]) -> Tuple[Tuple[Step, ...], List[Edit]]:
+def live_updates(live: tree.Element, edits: list[Edit]) -> tuple[tuple[Step, ...], list[Edit]]:
     """The virNetworkUpdate calls that make these edits true on a running network, and the edits that have to wait.
 
     live: the running definition with the edits made in it.
     """
-    steps: List[Step] = []
-    waiting: List[Edit] = []
+    steps: list[Step] = []
+    waiting: list[Edit] = []
     done = set()
     for edit in edits:
         entry = _entry_of(edit)
@@ -156,7 +176,7 @@ def live_updates(live: tree.Element, edits: List[Edit]) -> Tuple[Tuple[Step, ...
     return tuple(steps), waiting
 
 
-def _entry_of(edit: Edit) -> Optional[Any]:
+def _entry_of(edit: Edit) -> Any | None:
     """The list entry (or whole list) that an edit belongs to, None if libvirt cannot update it live."""
     if edit.path in SECTIONS and not edit.trail:
         return edit
@@ -167,7 +187,7 @@ def _entry_of(edit: Edit) -> Optional[Any]:
     return None
 
 
-def _calls(live: tree.Element, edit: Edit, entry: Any) -> List[Step]:
+def _calls(live: tree.Element, edit: Edit, entry: Any) -> list[Step]:
     place = live.findall("ip").index(edit.trail[0].node) if edit.trail and edit.trail[0].path == "ip" else -1
     if entry is edit:
         path, before, after = edit.path, edit.before or (), edit.after or ()
@@ -180,16 +200,18 @@ def _calls(live: tree.Element, edit: Edit, entry: Any) -> List[Step]:
         if can_modify:
             return [_update(MODIFY, section, place, entry)]
         before = (entry,)
-    return [_update(DELETE, section, place, node) for node in before] + [_update(ADD, section, place, node) for node in after]
+    return [_update(DELETE, section, place, node) for node in before] + [
+        _update(ADD, section, place, node) for node in after
+    ]
 
 
 def _update(command: int, section: int, place: int, node: tree.Element) -> Step:
     words = {MODIFY: "change", DELETE: "take out", ADD: "add"}[command]
     args = {"command": command, "section": section, "parent": place, "xml": tree.text_of(node)}
-    return Step("update", args, "%s %s of the running network" % (words, node.tag))
+    return Step("update", args, f"{words} {node.tag} of the running network")
 
 
-def document_of(name: str, site: Site, wants: Mapping[str, Wanted]) -> Optional[tree.Element]:
+def document_of(name: str, site: Site, wants: Mapping[str, Wanted]) -> tree.Element | None:
     """The definition that a network will have, for checks across objects; None when it will not be there."""
     current = site.host.networks.get(name)
     want = wants.get(name)

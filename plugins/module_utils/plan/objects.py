@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .. import tree
 from ..spec.field import Field, Kind
@@ -21,15 +22,16 @@ from .words import edits_in_words, key_in_words
 
 class Wanted(NamedTuple):
     """A declaration ready to be overlaid. document: typed fields and raw XML together. keys: what it owns.
-    lists: paths of the lists that are declared, so that what left them is removed. raw: digest of the raw XML."""
+    lists: paths of the lists that are declared, so that what left them is removed. raw: digest of the raw XML.
+    """
 
     kind: Kind
     where: str
     document: tree.Element
     typed: tree.Element
-    keys: FrozenSet[str]
-    lists: FrozenSet[str]
-    raw: Optional[str]
+    keys: frozenset[str]
+    lists: frozenset[str]
+    raw: str | None
 
     @property
     def rules(self) -> Rules:
@@ -37,10 +39,10 @@ class Wanted(NamedTuple):
         return for_kind(self.kind)
 
 
-def wanted(kind: Kind, declared: Mapping[str, Any], lists: FrozenSet[str], problems: Problems) -> Wanted:
+def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], problems: Problems) -> Wanted:
     """The declaration of one object. lists: the paths that list_paths found in what the user wrote."""
     rules = for_kind(kind)
-    where = "%s %s" % (kind.name, declared["name"])
+    where = "{} {}".format(kind.name, declared["name"])
     without_raw = {name: value for name, value in declared.items() if name != "xml"}
     typed = declared_document(kind, without_raw, where, problems)
     raw = raw_document(kind, declared.get("xml"), where, problems)
@@ -53,9 +55,9 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: FrozenSet[str], probl
     return Wanted(kind, where, raw, typed, keys, lists, digest)
 
 
-def list_paths(fields: Tuple[Field, ...], declared: Mapping[str, Any], above: str = "") -> FrozenSet[str]:
+def list_paths(fields: tuple[Field, ...], declared: Mapping[str, Any], above: str = "") -> frozenset[str]:
     """Rule paths of the lists of items that a user declared, nested ones included."""
-    found: List[str] = []
+    found: list[str] = []
     for field in fields:
         value = declared.get(field.name)
         if value is None or field.path is None:
@@ -70,24 +72,28 @@ def list_paths(fields: Tuple[Field, ...], declared: Mapping[str, Any], above: st
     return frozenset(found)
 
 
-def overlaid(want: Wanted, root: tree.Element) -> Tuple[List[Edit], bool]:
+def overlaid(want: Wanted, root: tree.Element) -> tuple[list[Edit], bool]:
     """Make the declaration true in a document of the host: the edits, and whether raw XML was told apart by fingerprint.
 
     What was declared before and is not any more is taken out first, so that its place is free.
     """
     owned = ownership.read(root)
-    settled = want.raw is not None and owned.declared == want.raw and owned.definition == ownership.fingerprint(root, want.rules)
+    settled = (
+        want.raw is not None
+        and owned.declared == want.raw
+        and owned.definition == ownership.fingerprint(root, want.rules)
+    )
     edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys))
     edits += overlay(root, want.typed if settled else want.document, want.rules)
     return edits, settled
 
 
-def doomed(want: Wanted, owned: FrozenSet[str]) -> FrozenSet[str]:
+def doomed(want: Wanted, owned: frozenset[str]) -> frozenset[str]:
     """The owned keys that are not declared any more although their list, or raw XML, is."""
     plain = {_plain(key) for key in want.keys}
     gone = set()
     for key in owned:
-        if key.startswith(ownership.RESERVATION) or _plain(key) in plain:
+        if key.startswith(ownership.KEPT) or _plain(key) in plain:
             continue
         if key.startswith(ownership.RAW):
             if want.raw is not None:
@@ -99,13 +105,13 @@ def doomed(want: Wanted, owned: FrozenSet[str]) -> FrozenSet[str]:
 
 def owned_after(want: Wanted, owned: ownership.Owned) -> ownership.Owned:
     """Ownership once the declaration is written: what is declared, and what was owned in lists not declared now."""
-    kept = {key for key in owned.keys if key.startswith(ownership.RESERVATION)}
+    kept = {key for key in owned.keys if key.startswith(ownership.KEPT)}
     kept |= {key for key in owned.keys if _plain(key) not in doomed(want, owned.keys) and key not in want.keys}
     return ownership.Owned(frozenset(kept) | want.keys, None, None)
 
 
 def _plain(key: str) -> str:
-    return key[len(ownership.RAW):] if key.startswith(ownership.RAW) else key
+    return key[len(ownership.RAW) :] if key.startswith(ownership.RAW) else key
 
 
 def _path(key: str) -> str:
@@ -118,14 +124,18 @@ def _path(key: str) -> str:
     return text
 
 
-def fingerprint_step(want: Wanted) -> Tuple[Step, ...]:
+def fingerprint_step(want: Wanted) -> tuple[Step, ...]:
     """After a define from raw XML: note what libvirt made of it, so that the next run can tell that nothing changed."""
-    return () if want.raw is None else (Step("fingerprint", {"raw": want.raw}, "note what was declared for %s" % want.where),)
+    return (
+        ()
+        if want.raw is None
+        else (Step("fingerprint", {"raw": want.raw}, f"note what was declared for {want.where}"),)
+    )
 
 
-def undeclared(want: Wanted, root: tree.Element) -> Tuple[str, ...]:
+def undeclared(want: Wanted, root: tree.Element) -> tuple[str, ...]:
     """What is in the declared lists of a document without being declared or owned, in the user's words."""
-    plain = {_plain(key) for key in want.keys}
+    plain = {_plain(key) for key in ownership.keys_of(want.document, want.rules)}
     return tuple(
         key_in_words(trail[-1], want.rules)
         for trail in ownership.places(root, want.rules)
@@ -133,11 +143,11 @@ def undeclared(want: Wanted, root: tree.Element) -> Tuple[str, ...]:
     )
 
 
-def check_uuid(want: Wanted, root: tree.Element, before: Optional[str], site: Site) -> None:
+def check_uuid(want: Wanted, root: tree.Element, before: str | None, site: Site) -> None:
     """A problem if the declaration would give an existing object another UUID. before: the one it has, None when new."""
     after = tree.get(root, "uuid")
     if before is not None and after != before:
-        site.problems.add(want.where + ": uuid", "is %s and cannot be changed to %s" % (before, after))
+        site.problems.add(want.where + ": uuid", f"is {before} and cannot be changed to {after}")
 
 
 def effect_of(edit: Edit, rules: Rules) -> str:
@@ -151,7 +161,7 @@ def effect_of(edit: Edit, rules: Rules) -> str:
     return "restart"
 
 
-def changes_of(edits: List[Edit], rules: Rules, effect: Optional[str] = None) -> Tuple[Change, ...]:
+def changes_of(edits: list[Edit], rules: Rules, effect: str | None = None) -> tuple[Change, ...]:
     """Edits as changes in the user's words. effect: for all of them, or each field's own when None."""
     return tuple(
         Change(path, before, after, effect or effect_of(edit, rules))
@@ -159,12 +169,12 @@ def changes_of(edits: List[Edit], rules: Rules, effect: Optional[str] = None) ->
     )
 
 
-def by_name(items: List[Dict[str, Any]], kind: Kind, problems: Problems) -> Dict[str, Dict[str, Any]]:
+def by_name(items: list[dict[str, Any]], kind: Kind, problems: Problems) -> dict[str, dict[str, Any]]:
     """Declarations by name; a name that is declared twice is a problem."""
-    found: Dict[str, Dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for item in items:
         if item["name"] in found:
-            problems.add("%s %s" % (kind.name, item["name"]), "is declared twice")
+            problems.add("{} {}".format(kind.name, item["name"]), "is declared twice")
         found[item["name"]] = item
     return found
 

@@ -10,7 +10,7 @@ unknown elements, addresses, aliases and foreign metadata survive.
 from __future__ import annotations
 
 import copy
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from .. import tree
 from . import values
@@ -31,22 +31,30 @@ class Place(NamedTuple):
 class Edit(NamedTuple):
     """One difference made. path: rule path ("devices/disk/driver/@cache"). before and after: a text for an attribute
     or an element's text, an element for one that was added or removed, a tuple of elements for a list, None for
-    nothing. trail: the keyed elements that enclose it, outermost first, itself included when it is keyed."""
+    nothing. trail: the keyed elements that enclose it, outermost first, itself included when it is keyed.
+    """
 
     path: str
     before: object
     after: object
-    trail: Tuple[Place, ...]
+    trail: tuple[Place, ...]
 
 
-def overlay(have: tree.Element, want: tree.Element, rules: Rules) -> List[Edit]:
+def overlay(have: tree.Element, want: tree.Element, rules: Rules) -> list[Edit]:
     """Edit the tree 'have' until the declared tree 'want' is true in it; return the edits, none if it already was."""
-    edits: List[Edit] = []
+    edits: list[Edit] = []
     _merge(have, want, rules, "", (), edits)
     return edits
 
 
-def _merge(have: tree.Element, want: tree.Element, rules: Rules, path: str, trail: Tuple[Place, ...], edits: List[Edit]) -> None:
+def _merge(
+    have: tree.Element,
+    want: tree.Element,
+    rules: Rules,
+    path: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
+) -> None:
     # A change of type empties the source, so the elements that a change drops go before children are merged.
     if path in rules.units:
         _merge_size(have, want, rules, path, trail, edits)
@@ -58,7 +66,7 @@ def _merge(have: tree.Element, want: tree.Element, rules: Rules, path: str, trai
         if text and not rules.same(path, text, (have.text or "").strip()):
             edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
             have.text = want.text
-    groups: Dict[str, List[tree.Element]] = {}
+    groups: dict[str, list[tree.Element]] = {}
     for child in want:
         if tree.is_element(child):
             groups.setdefault(child.tag, []).append(child)
@@ -67,7 +75,13 @@ def _merge(have: tree.Element, want: tree.Element, rules: Rules, path: str, trai
 
 
 def _merge_attribute(
-    have: tree.Element, name: str, text: str, rules: Rules, path: str, trail: Tuple[Place, ...], edits: List[Edit]
+    have: tree.Element,
+    name: str,
+    text: str,
+    rules: Rules,
+    path: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
 ) -> None:
     where = join(path, "@" + name)
     before = read_attribute(have, name)
@@ -84,7 +98,14 @@ def _merge_attribute(
             parent.remove(node)
 
 
-def _merge_size(have: tree.Element, want: tree.Element, rules: Rules, path: str, trail: Tuple[Place, ...], edits: List[Edit]) -> None:
+def _merge_size(
+    have: tree.Element,
+    want: tree.Element,
+    rules: Rules,
+    path: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
+) -> None:
     wanted, current = size_at(want, rules.units[path]), size_at(have, rules.units[path])
     if wanted != current:
         edits.append(Edit(path, None if current is None else str(current), str(wanted), trail))
@@ -94,28 +115,39 @@ def _merge_size(have: tree.Element, want: tree.Element, rules: Rules, path: str,
             have.set("unit", want.get("unit"))
 
 
-def size_at(node: tree.Element, unit: str) -> Optional[int]:
+def size_at(node: tree.Element, unit: str) -> int | None:
     """A size element in bytes; None when it is empty. unit: the one that counts when the element names none."""
     text = (node.text or "").strip()
     return values.scaled(text, node.get("unit") or unit) if text else None
 
 
 def _merge_children(
-    have: tree.Element, tag: str, wanted: List[tree.Element], rules: Rules, path: str, trail: Tuple[Place, ...], edits: List[Edit]
+    have: tree.Element,
+    tag: str,
+    wanted: list[tree.Element],
+    rules: Rules,
+    path: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
 ) -> None:
     where = join(path, tag)
     current = [node for node in have if node.tag == tag]
     if key_of(rules, where, wanted[0], 0) is not None:
         _merge_keyed(have, current, wanted, rules, where, trail, edits)
-    elif len(wanted) == 1 and len(current) <= 1 and not rules.types.get(where) == "items":
+    elif len(wanted) == 1 and len(current) <= 1 and rules.types.get(where) != "items":
         _merge_single(have, current[0] if current else None, wanted[0], rules, where, trail, edits)
     else:
         _merge_list(have, current, wanted, rules, where, trail, edits)
 
 
 def _merge_single(
-    have: tree.Element, node: Optional[tree.Element], want: tree.Element, rules: Rules, where: str, trail: Tuple[Place, ...],
-    edits: List[Edit],
+    have: tree.Element,
+    node: tree.Element | None,
+    want: tree.Element,
+    rules: Rules,
+    where: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
 ) -> None:
     if want.get(ABSENT):
         if node is not None:
@@ -131,13 +163,13 @@ def _merge_single(
             edits.append(Edit(where, None, _text(node, rules, where), trail))
 
 
-def _text(node: tree.Element, rules: Rules, where: str) -> Optional[str]:
+def _text(node: tree.Element, rules: Rules, where: str) -> str | None:
     if where in rules.units:
         return str(size_at(node, rules.units[where]))
     return (node.text or "").strip()
 
 
-def _note_added(node: tree.Element, rules: Rules, where: str, trail: Tuple[Place, ...], edits: List[Edit]) -> None:
+def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place, ...], edits: list[Edit]) -> None:
     """A new element that is not an item is told as its attributes and texts, in the words the user declared them in."""
     found = len(edits)
     if where in rules.units or ((node.text or "").strip() and not len(node)):
@@ -145,12 +177,12 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: Tuple[Place
     if where not in rules.units:
         for name, text in node.attrib.items():
             edits.append(Edit(join(where, "@" + name), None, text, trail))
-    lists: Dict[str, List[tree.Element]] = {}
+    lists: dict[str, list[tree.Element]] = {}
     for place, child in enumerate(node):
         below = join(where, child.tag)
         key = key_of(rules, below, child, place)
         if key is not None:
-            edits.append(Edit(below, None, child, trail + (Place(below, key, child),)))
+            edits.append(Edit(below, None, child, (*trail, Place(below, key, child))))
         elif rules.types.get(below) == "items":
             lists.setdefault(below, []).append(child)
         else:
@@ -161,8 +193,13 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: Tuple[Place
 
 
 def _merge_keyed(
-    have: tree.Element, current: List[tree.Element], wanted: List[tree.Element], rules: Rules, where: str,
-    trail: Tuple[Place, ...], edits: List[Edit],
+    have: tree.Element,
+    current: list[tree.Element],
+    wanted: list[tree.Element],
+    rules: Rules,
+    where: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
 ) -> None:
     by_key = {key_of(rules, where, node, place): node for place, node in enumerate(current)}
     for place, want in enumerate(wanted):
@@ -170,18 +207,23 @@ def _merge_keyed(
         node = by_key.get(key)
         if want.get(ABSENT):
             if node is not None:
-                edits.append(Edit(where, node, None, trail + (Place(where, key, node),)))
+                edits.append(Edit(where, node, None, (*trail, Place(where, key, node))))
                 have.remove(node)
         elif node is None:
             node = add(have, want)
-            edits.append(Edit(where, None, node, trail + (Place(where, key, node),)))
+            edits.append(Edit(where, None, node, (*trail, Place(where, key, node))))
         else:
-            _merge(node, want, rules, where, trail + (Place(where, key, node),), edits)
+            _merge(node, want, rules, where, (*trail, Place(where, key, node)), edits)
 
 
 def _merge_list(
-    have: tree.Element, current: List[tree.Element], wanted: List[tree.Element], rules: Rules, where: str,
-    trail: Tuple[Place, ...], edits: List[Edit],
+    have: tree.Element,
+    current: list[tree.Element],
+    wanted: list[tree.Element],
+    rules: Rules,
+    where: str,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
 ) -> None:
     """A repeated element without a key: the declared list is the whole list, in its order."""
     wanted = [node for node in wanted if not node.get(ABSENT)]
@@ -201,8 +243,8 @@ def covers(have: tree.Element, want: tree.Element, rules: Rules, where: str) -> 
     return not _probe(copy.deepcopy(have), want, rules, where)
 
 
-def _probe(have: tree.Element, want: tree.Element, rules: Rules, where: str) -> List[Edit]:
-    edits: List[Edit] = []
+def _probe(have: tree.Element, want: tree.Element, rules: Rules, where: str) -> list[Edit]:
+    edits: list[Edit] = []
     _merge(have, want, rules, where, (), edits)
     return edits
 

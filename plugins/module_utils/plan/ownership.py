@@ -9,7 +9,8 @@ Keys only, never values. What was declared and is not declared any more is remov
 from __future__ import annotations
 
 import hashlib
-from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from .. import tree
 from .overlay import Edit, Place
@@ -17,21 +18,25 @@ from .rules import Rules, join, key_of
 
 NAMESPACE = "urn:kvmfleet:libvirt"
 PREFIX = "kvmfleet"
-_TAG = "{%s}declared" % NAMESPACE
-_KEY = "{%s}key" % NAMESPACE
+_TAG = f"{{{NAMESPACE}}}declared"
+_KEY = f"{{{NAMESPACE}}}key"
 
-# An owned key starts with this when it came from raw xml, or when it is an address reserved for a guest.
+# An owned key starts with one of these when it came from raw xml, is an address reserved for a guest, or a seed's
+# cdrom. The last two come from options of their own, so a list that lacks them does not take them out.
 RAW = "xml:"
 RESERVATION = "reservation:"
+SEED = "seed:"
+KEPT = (RESERVATION, SEED)
 
 
 class Owned(NamedTuple):
     """What the metadata says. keys: "devices/disk[vda]" and the like. declared, definition: fingerprints of the raw XML
-    declared last, and of the definition libvirt made of it; None when there are none."""
+    declared last, and of the definition libvirt made of it; None when there are none.
+    """
 
-    keys: FrozenSet[str]
-    declared: Optional[str]
-    definition: Optional[str]
+    keys: frozenset[str]
+    declared: str | None
+    definition: str | None
 
 
 NOTHING = Owned(frozenset(), None, None)
@@ -53,15 +58,23 @@ def write(root: tree.Element, owned: Owned) -> None:
         tree.make(root, "metadata").append(as_element(owned))
 
 
+def as_text(owned: Owned) -> str:
+    """The metadata as virDomainSetMetadata takes it: libvirt puts it into the namespace by itself."""
+    return tree.text_of(_filled(tree.element("declared"), "key", owned))
+
+
 def as_element(owned: Owned) -> tree.Element:
     """The metadata element for this ownership."""
-    node = tree.namespaced(_TAG, PREFIX, NAMESPACE)
+    return _filled(tree.namespaced(_TAG, PREFIX, NAMESPACE), _KEY, owned)
+
+
+def _filled(node: tree.Element, tag: str, owned: Owned) -> tree.Element:
     for name in ("declared", "definition"):
         value = getattr(owned, name)
         if value:
             node.set(name, value)
     for key in sorted(owned.keys):
-        node.append(tree.element(_KEY, key))
+        node.append(tree.element(tag, key))
     return node
 
 
@@ -87,38 +100,40 @@ def fingerprint(root: tree.Element, rules: Rules) -> str:
     return hashlib.sha256(tree.canonical(copied)).hexdigest()
 
 
-def places(root: tree.Element, rules: Rules, path: str = "", trail: Tuple[Place, ...] = ()) -> Iterator[Tuple[Place, ...]]:
+def places(
+    root: tree.Element, rules: Rules, path: str = "", trail: tuple[Place, ...] = ()
+) -> Iterator[tuple[Place, ...]]:
     """The trails of all keyed elements of a document."""
-    count: Dict[str, int] = {}
+    count: dict[str, int] = {}
     for child in root:
         if not tree.is_element(child) or child.tag == "metadata":
             continue
         where = join(path, child.tag)
         key = key_of(rules, where, child, count.get(where, 0))
         count[where] = count.get(where, 0) + 1
-        below = trail if key is None else trail + (Place(where, key, child),)
+        below = trail if key is None else (*trail, Place(where, key, child))
         if key is not None:
             yield below
         yield from places(child, rules, where, below)
 
 
-def key(trail: Tuple[Place, ...]) -> str:
+def key(trail: tuple[Place, ...]) -> str:
     """The owned key of a keyed element: "ip[ipv4]/dhcp/host[52:54:00:00:00:01]"."""
     text, above = "", ""
     for place in trail:
-        text += place.path[len(above):] + "[%s]" % place.key
+        text += place.path[len(above) :] + f"[{place.key}]"
         above = place.path
     return text
 
 
-def keys_of(root: tree.Element, rules: Rules) -> FrozenSet[str]:
+def keys_of(root: tree.Element, rules: Rules) -> frozenset[str]:
     """The owned keys of all keyed elements in a declared document."""
     return frozenset(key(trail) for trail in places(root, rules))
 
 
-def remove_undeclared(have: tree.Element, rules: Rules, doomed: FrozenSet[str]) -> List[Edit]:
+def remove_undeclared(have: tree.Element, rules: Rules, doomed: frozenset[str]) -> list[Edit]:
     """Take the elements with these keys out of a document; return the edits."""
-    edits: List[Edit] = []
+    edits: list[Edit] = []
     if not doomed:
         return edits
     for trail in list(places(have, rules)):

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Mapping, NamedTuple, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-Id = Tuple[str, str]
+Id = tuple[str, str]
 
 
 class Change(NamedTuple):
@@ -21,7 +22,8 @@ class Change(NamedTuple):
 
 class Step(NamedTuple):
     """One call to the hypervisor on an object. args: what the verb needs. words: what it does, for messages.
-    may_wait: when the hypervisor declines, the change waits for a restart instead of failing."""
+    may_wait: when the hypervisor declines, the change waits for a restart instead of failing.
+    """
 
     verb: str
     args: Mapping[str, Any]
@@ -31,16 +33,17 @@ class Step(NamedTuple):
 
 class ObjectPlan(NamedTuple):
     """What will happen to one object. state: what it is afterwards. needs: objects that have to be done before.
-    pending: what becomes true only at a restart. undeclared: what somebody else put into a list that is declared."""
+    pending: what becomes true only at a restart. undeclared: what somebody else put into a list that is declared.
+    """
 
     kind: str
     name: str
     state: str
-    changes: Tuple[Change, ...] = ()
-    steps: Tuple[Step, ...] = ()
-    pending: Tuple[Change, ...] = ()
-    needs: FrozenSet[Id] = frozenset()
-    undeclared: Tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    steps: tuple[Step, ...] = ()
+    pending: tuple[Change, ...] = ()
+    needs: frozenset[Id] = frozenset()
+    undeclared: tuple[str, ...] = ()
     facts: Mapping[str, Any] = {}
 
     @property
@@ -52,8 +55,7 @@ class ObjectPlan(NamedTuple):
 class Plan(NamedTuple):
     """The plan of one run: every declared or implied object, in the order in which a reader expects them."""
 
-
-    objects: Tuple[ObjectPlan, ...]
+    objects: tuple[ObjectPlan, ...]
 
     @property
     def changed(self) -> bool:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from .. import tree
 from .activity import Activity, settle
@@ -19,10 +20,14 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
     """The plan for one pool. Its data is never touched."""
     name = declared["name"]
     current = site.host.pools.get(name)
-    activity = Activity(current is not None, current is not None and current.live is not None, bool(current and current.autostart))
-    changes: List[Change] = []
-    pending: Tuple[Change, ...] = ()
-    xml: Optional[str] = None
+    activity = Activity(
+        current is not None,
+        current is not None and current.live is not None,
+        bool(current and current.autostart),
+    )
+    changes: list[Change] = []
+    pending: tuple[Change, ...] = ()
+    xml: str | None = None
     if declared["state"] != "absent":
         root = tree.parse(current.inactive) if current else _new(name, site)
         before_uuid = tree.get(root, "uuid")
@@ -44,7 +49,7 @@ def _new(name: str, site: Site) -> tree.Element:
     return root
 
 
-def _check(want: Wanted, root: tree.Element, uuid: Optional[str], site: Site) -> None:
+def _check(want: Wanted, root: tree.Element, uuid: str | None, site: Site) -> None:
     if root.get("type") == "dir" and not tree.get(root, "target/path"):
         site.problems.add(want.where, "a new pool needs a path")
     check_uuid(want, root, uuid, site)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 from .current import Domain
 from .plan import Change, Step
 from .problem import Problems
@@ -14,40 +12,56 @@ from .site import Declared
 
 
 def power_steps(
-    declared: Declared, current: Optional[Domain], waiting: bool, problems: Problems
-) -> Tuple[Tuple[Change, ...], Tuple[Step, ...], bool]:
+    declared: Declared, current: Domain | None, waiting: bool, problems: Problems
+) -> tuple[tuple[Change, ...], tuple[Step, ...], bool]:
     """Changes of state, the steps for them, and whether the guest is started anew by them.
 
     waiting: whether something waits for a restart, which restart=if_needed allows.
     """
     name, state = declared["name"], declared["state"]
     now = current.state if current else "stopped"
-    stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, "shut guest %s down" % name)
-    start = Step("start", {}, "start guest %s" % name)
-    resume = Step("resume", {}, "resume guest %s" % name)
+    stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, f"shut guest {name} down")
+    start = Step("start", {}, f"start guest {name}")
+    resume = Step("resume", {}, f"resume guest {name}")
     off = now in ("stopped", "crashed")
-    steps: List[Step] = []
-    after: Optional[str] = None
+    steps: list[Step] = []
+    after: str | None = None
     restarted = False
     if state == "running" and now != "running":
-        steps, after = ([start] if off else [Step("wakeup", {}, "wake guest %s" % name)] if now == "pmsuspended" else [resume]), "running"
+        steps, after = (
+            ([start] if off else [Step("wakeup", {}, f"wake guest {name}")] if now == "pmsuspended" else [resume]),
+            "running",
+        )
         restarted = off
     elif state == "stopped" and not off:
         steps, after = ([resume] if now == "paused" and not declared["force"] else []) + [stop], "stopped"
     elif state == "paused" and now != "paused":
-        steps = [Step("start", {"paused": True}, start.words)] if off else [Step("suspend", {}, "pause guest %s" % name)]
+        steps = [Step("start", {"paused": True}, start.words)] if off else [Step("suspend", {}, f"pause guest {name}")]
         after, restarted = "paused", off
     elif state == "restarted":
         steps, after, restarted = ([start] if off else [stop, start]), "running", True
     elif state == "reset":
         if off:
-            problems.add("domain %s: state" % name, "the guest is not running; it cannot be reset")
-        steps, after = [Step("reset", {}, "reset guest %s" % name)], "running"
-    changes: Tuple[Change, ...] = ()
+            problems.add(f"domain {name}: state", "the guest is not running; it cannot be reset")
+        steps, after = [Step("reset", {}, f"reset guest {name}")], "running"
+    changes: tuple[Change, ...] = ()
     if after is not None and current is not None:
         before = "stopped" if off else now
-        changes = (Change("state", before, "%s anew" % after if before == after else after, "restart" if restarted and not off else "live"),)
-    if waiting and not restarted and declared["restart"] == "if_needed" and now in ("running", "paused") and state in ("present", "running"):
+        changes = (
+            Change(
+                "state",
+                before,
+                f"{after} anew" if before == after else after,
+                "restart" if restarted and not off else "live",
+            ),
+        )
+    if (
+        waiting
+        and not restarted
+        and declared["restart"] == "if_needed"
+        and now in ("running", "paused")
+        and state in ("present", "running")
+    ):
         steps, restarted = [stop, start], True
         changes += (Change("state", now, "running anew", "restart"),)
     return changes, tuple(steps), restarted

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 
 class Problem(NamedTuple):
@@ -15,13 +15,13 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return "%s: %s" % (self.where, self.message)
+        return f"{self.where}: {self.message}"
 
 
 class Declined(Exception):
     """The declaration cannot be carried out; nothing was written. problems: at least one."""
 
-    def __init__(self, problems: Tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
         super().__init__("; ".join(str(problem) for problem in problems))
 
@@ -30,7 +30,7 @@ class Problems:
     """Collects problems while a declaration is read, so that the user gets all of them in one run."""
 
     def __init__(self) -> None:
-        self._found: List[Problem] = []
+        self._found: list[Problem] = []
 
     def add(self, where: str, message: str) -> None:
         """Note a problem; the same problem is noted once."""

@@ -9,7 +9,8 @@ tables; what a table cannot say stands here, each with its source in libvirt.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
 
 from .. import tree
 from ..spec.field import Field, Kind
@@ -32,10 +33,10 @@ class Rules(NamedTuple):
     types: Mapping[str, str]
     units: Mapping[str, str]
     fields: Mapping[str, Field]
-    implied: FrozenSet[str]
-    drops: Mapping[str, Tuple[str, ...]]
+    implied: frozenset[str]
+    drops: Mapping[str, tuple[str, ...]]
 
-    def same(self, path: str, want: str, have: Optional[str]) -> bool:
+    def same(self, path: str, want: str, have: str | None) -> bool:
         """Whether the declared text at this path means what the current one means."""
         if have is None:
             return False
@@ -81,7 +82,7 @@ def _hostdev(node: tree.Element, place: int) -> str:
     source = node.find("source")
     if source is None:
         return str(place)
-    return ",".join("%s=%s" % pair for part in source.iter() for pair in sorted(part.attrib.items()))
+    return ",".join("{}={}".format(*pair) for part in source.iter() for pair in sorted(part.attrib.items()))
 
 
 def _namespace(node: tree.Element, _place: int) -> str:
@@ -91,14 +92,14 @@ def _namespace(node: tree.Element, _place: int) -> str:
 def _ip_family(node: tree.Element, place: int) -> str:
     """Addresses of a network are known by family and place: the address itself may be declared anew."""
     earlier = [peer for peer in node.itersiblings("ip", preceding=True) if _family(peer) == _family(node)]
-    return "%s%s" % (_family(node), "" if not earlier else ".%d" % len(earlier))
+    return "{}{}".format(_family(node), "" if not earlier else ".%d" % len(earlier))
 
 
 def _family(node: tree.Element) -> str:
     return str(node.get("family") or ("ipv6" if ":" in node.get("address", "") else "ipv4"))
 
 
-DOMAIN_KEYS: Dict[str, Key] = {
+DOMAIN_KEYS: dict[str, Key] = {
     "devices/disk": _exact("target/@dev"),
     "devices/interface": _attribute("mac/@address"),
     "devices/controller": _joined("@type", "@index"),
@@ -134,9 +135,11 @@ DOMAIN_KEYS: Dict[str, Key] = {
     "metadata/*": _namespace,
 }
 
-NETWORK_KEYS: Dict[str, Key] = {
+NETWORK_KEYS: dict[str, Key] = {
     "ip": _ip_family,
-    "ip/dhcp/host": lambda node, place: (node.get("mac") or node.get("id") or node.get("name") or node.get("ip") or str(place)).lower(),
+    "ip/dhcp/host": lambda node, place: (
+        node.get("mac") or node.get("id") or node.get("name") or node.get("ip") or str(place)
+    ).lower(),
     "dns/host": _exact("@ip"),
     "dns/txt": _exact("@name"),
     "dns/srv": _joined("@service", "@protocol", "@domain", "@target", "@port"),
@@ -146,7 +149,7 @@ NETWORK_KEYS: Dict[str, Key] = {
 }
 
 # A changed source type makes the old source meaningless; a changed bus the old address (virtManager does the same).
-DOMAIN_DROPS: Dict[str, Tuple[str, ...]] = {
+DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
     "devices/disk/@type": ("source", "backingStore"),
     "devices/interface/@type": ("source",),
     "devices/disk/target/@bus": ("../address", "../alias"),
@@ -154,13 +157,13 @@ DOMAIN_DROPS: Dict[str, Tuple[str, ...]] = {
 }
 
 
-def _rules(kind: Kind, keys: Dict[str, Key], drops: Dict[str, Tuple[str, ...]]) -> Rules:
-    types: Dict[str, str] = {}
-    units: Dict[str, str] = {}
-    rows: Dict[str, Field] = {}
+def _rules(kind: Kind, keys: dict[str, Key], drops: dict[str, tuple[str, ...]]) -> Rules:
+    types: dict[str, str] = {}
+    units: dict[str, str] = {}
+    rows: dict[str, Field] = {}
     implied = set()
 
-    def enter(fields: Tuple[Field, ...], above: str) -> None:
+    def enter(fields: tuple[Field, ...], above: str) -> None:
         for field in fields:
             if field.path is None:
                 continue
@@ -181,7 +184,7 @@ def join(above: str, path: str) -> str:
     """A path below another one."""
     if path == ".":
         return above
-    return "%s/%s" % (above, path) if above else path
+    return f"{above}/{path}" if above else path
 
 
 def for_kind(kind: Kind) -> Rules:
@@ -191,17 +194,17 @@ def for_kind(kind: Kind) -> Rules:
     return _MADE[kind.name]
 
 
-KEYS: Dict[str, Dict[str, Key]] = {"domain": DOMAIN_KEYS, "network": NETWORK_KEYS}
-_MADE: Dict[str, Rules] = {}
+KEYS: dict[str, dict[str, Key]] = {"domain": DOMAIN_KEYS, "network": NETWORK_KEYS}
+_MADE: dict[str, Rules] = {}
 
 
-def key_of(rules: Rules, path: str, node: tree.Element, place: int) -> Optional[str]:
+def key_of(rules: Rules, path: str, node: tree.Element, place: int) -> str | None:
     """The key of an element among those with the same path, or None where the path has no rule."""
     rule = rules.keys.get(path) or (rules.keys.get(path.rpartition("/")[0] + "/*") if "/" in path else None)
     return None if rule is None else rule(node, place)
 
 
-def read_attribute(node: tree.Element, name: str) -> Optional[str]:
+def read_attribute(node: tree.Element, name: str) -> str | None:
     """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either."""
     value: Any = node.get(name)
     if value is None and name == "prefix" and node.get("netmask"):

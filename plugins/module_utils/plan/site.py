@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .. import tree
 from ..spec.kinds import KIND
 from .current import DIRECTORY_POOLS, Host, Volume
-from .problem import Problems
 from .document import raw_document
+from .problem import Problems
 
-Declared = Dict[str, Any]
+Declared = dict[str, Any]
 
 
 class Reservation(NamedTuple):
@@ -32,9 +33,9 @@ class Site(NamedTuple):
     host: Host
     pools: Mapping[str, Declared]
     networks: Mapping[str, Declared]
-    volumes: Dict[Tuple[str, str], Declared]
+    volumes: dict[tuple[str, str], Declared]
     domains: Mapping[str, Declared]
-    reservations: List[Reservation]
+    reservations: list[Reservation]
     problems: Problems
 
     def knows(self, kind: str, name: str) -> bool:
@@ -44,7 +45,7 @@ class Site(NamedTuple):
             return bool(declared["state"] != "absent")
         return name in getattr(self.host, kind + "s")
 
-    def pool_directory(self, name: str) -> Optional[str]:
+    def pool_directory(self, name: str) -> str | None:
         """Directory of a pool whose volumes are files in it; None for other kinds of pool, or when it is not known."""
         declared = self.pools.get(name, {})
         raw = raw_document(KIND["pool"], declared.get("xml"), "", Problems())
@@ -53,20 +54,20 @@ class Site(NamedTuple):
         path = declared.get("path") or _first("target/path", raw, current)
         return path.rstrip("/") if path and kind in DIRECTORY_POOLS else None
 
-    def volume_path(self, pool: str, name: str) -> Optional[str]:
+    def volume_path(self, pool: str, name: str) -> str | None:
         """Where a volume is or will be as a file; None when that cannot be told before it is made."""
         current = self.volume(pool, name)
         if current is not None and current.path:
             return current.path
         directory = self.pool_directory(pool)
-        return None if directory is None else "%s/%s" % (directory, name)
+        return None if directory is None else f"{directory}/{name}"
 
-    def volume(self, pool: str, name: str) -> Optional[Volume]:
+    def volume(self, pool: str, name: str) -> Volume | None:
         """The volume as it is now, or None."""
         found = self.host.pools.get(pool)
         return None if found is None else found.volumes.get(name)
 
-    def volume_at(self, path: str) -> Optional[Volume]:
+    def volume_at(self, path: str) -> Volume | None:
         """The volume that is this file, among those that were read."""
         for pool in self.host.pools.values():
             for volume in pool.volumes.values():
@@ -75,7 +76,7 @@ class Site(NamedTuple):
         return None
 
 
-def _first(path: str, *roots: Optional[tree.Element]) -> Optional[str]:
+def _first(path: str, *roots: tree.Element | None) -> str | None:
     for root in roots:
         value = None if root is None else tree.get(root, path)
         if value:
@@ -83,10 +84,10 @@ def _first(path: str, *roots: Optional[tree.Element]) -> Optional[str]:
     return None
 
 
-def subnet_of(node: tree.Element) -> Optional[Any]:
+def subnet_of(node: tree.Element) -> Any | None:
     """The IP network of a network document's <ip> element, or None when it has no address."""
     address = node.get("address")
     if not address:
         return None
     mask = node.get("prefix") or node.get("netmask") or ("64" if ":" in address else "24")
-    return ipaddress.ip_interface("%s/%s" % (address, mask)).network
+    return ipaddress.ip_interface(f"{address}/{mask}").network

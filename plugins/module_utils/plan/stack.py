@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Set, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from .. import tree
 from ..spec.kinds import KIND, KINDS
@@ -14,6 +15,7 @@ from .domain import macs, plan_absent, plan_domain
 from .guest import concrete
 from .network import plan_network
 from .objects import Wanted, by_name, list_paths, wanted
+from .ownership import SEED
 from .plan import Id, ObjectPlan, Plan
 from .pool import plan_pool
 from .problem import Problems
@@ -21,18 +23,25 @@ from .site import Declared, Reservation, Site
 from .values import VALUES
 from .volume import backing_order, plan_volume
 
-Stack = Mapping[str, List[Declared]]
+Stack = Mapping[str, list[Declared]]
 
 
 def plan_stack(stack: Stack, host: Host) -> Plan:
     """The plan for everything that is declared on a host. stack: plural kind → declarations, as the argument spec gives
-    them. Raises Declined with every problem that was found."""
+    them. Raises Declined with every problem that was found.
+    """
     problems = Problems()
-    named = {kind.name: by_name(stack.get(kind.plural) or [], kind, problems) for kind in KINDS if kind.name != "volume"}
+    named = {
+        kind.name: by_name(stack.get(kind.plural) or [], kind, problems) for kind in KINDS if kind.name != "volume"
+    }
     volumes = _volumes(stack.get("volumes") or [], problems)
     site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems)
     _check_names(site, stack)
-    lists = {(kind.name, item["name"]): list_paths(kind.fields, item) for kind in KINDS for item in stack.get(kind.plural) or []}
+    lists = {
+        (kind.name, item["name"]): list_paths(kind.fields, item)
+        for kind in KINDS
+        for item in stack.get(kind.plural) or []
+    }
     guests = {name: concrete(item, site) for name, item in site.domains.items() if item["state"] != "absent"}
     _release(site)
     _check_shared(site, guests)
@@ -49,12 +58,12 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
     return Plan(tuple(_ordered(plans + domains)))
 
 
-def _volumes(items: List[Declared], problems: Problems) -> Dict[Tuple[str, str], Declared]:
-    found: Dict[Tuple[str, str], Declared] = {}
+def _volumes(items: list[Declared], problems: Problems) -> dict[tuple[str, str], Declared]:
+    found: dict[tuple[str, str], Declared] = {}
     for item in items:
         key = (item["pool"], item["name"])
         if key in found:
-            problems.add("volume %s/%s" % key, "is declared twice")
+            problems.add("volume {}/{}".format(*key), "is declared twice")
         found[key] = item
     return found
 
@@ -66,7 +75,7 @@ def _check_names(site: Site, stack: Stack) -> None:
             try:
                 VALUES["name"].encode(item["name"])
             except ValueError as error:
-                site.problems.add("%s %s: name" % (kind.name, item["name"]), str(error))
+                site.problems.add("{} {}: name".format(kind.name, item["name"]), str(error))
 
 
 def _release(site: Site) -> None:
@@ -85,34 +94,41 @@ def _release(site: Site) -> None:
 
 def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
     """What no two guests may have: an address on one network, or a MAC address."""
-    seen: Dict[Tuple[str, str], str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for item in site.reservations:
         other = seen.setdefault((item.network, item.address), item.guest) if item.address else item.guest
         if other != item.guest:
-            site.problems.add("domain %s" % item.guest, "address %s on network %s is also declared for guest %s" % (item.address, item.network, other))
-    owners: Dict[str, str] = {}
+            site.problems.add(
+                f"domain {item.guest}",
+                f"address {item.address} on network {item.network} is also declared for guest {other}",
+            )
+    owners: dict[str, str] = {}
     for name, domain in site.host.domains.items():
         if name not in site.domains:
-            owners.update({mac: name for mac in macs(tree.parse(domain.inactive))})
+            owners.update(dict.fromkeys(macs(tree.parse(domain.inactive)), name))
     for name, guest in guests.items():
         for item in guest.get("interfaces") or []:
             mac = (item.get("mac") or "").lower()
             if mac and owners.setdefault(mac, name) != name:
-                site.problems.add("domain %s" % name, "MAC address %s is also that of guest %s" % (mac, owners[mac]))
+                site.problems.add(f"domain {name}", f"MAC address {mac} is also that of guest {owners[mac]}")
 
 
-def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) -> Dict[Id, Wanted]:
-    found: Dict[Id, Wanted] = {}
+def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) -> dict[Id, Wanted]:
+    found: dict[Id, Wanted] = {}
     for kind, items in (("pool", site.pools), ("network", site.networks), ("domain", guests)):
         for name, item in items.items():
-            found[(kind, name)] = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems)
+            want = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems)
+            seed = "devices/disk[{}]".format(item.get("seed"))
+            if seed in want.keys:
+                want = want._replace(keys=want.keys - {seed} | {SEED + seed})
+            found[(kind, name)] = want
     return found
 
 
-def _networks(site: Site, wants: Mapping[Id, Wanted]) -> List[ObjectPlan]:
+def _networks(site: Site, wants: Mapping[Id, Wanted]) -> list[ObjectPlan]:
     """Networks that are declared, and those on which an address is reserved or given back."""
     plans = [plan_network(wants[("network", name)], item, site) for name, item in site.networks.items()]
-    touched: Set[str] = {item.network for item in site.reservations if item.network not in site.networks}
+    touched: set[str] = {item.network for item in site.reservations if item.network not in site.networks}
     for name in sorted(touched):
         bare: Declared = {"name": name, "state": "present"}
         plan = plan_network(wanted(KIND["network"], bare, frozenset(), site.problems), bare, site)
@@ -121,7 +137,7 @@ def _networks(site: Site, wants: Mapping[Id, Wanted]) -> List[ObjectPlan]:
     return plans
 
 
-def _ordered(plans: List[ObjectPlan]) -> List[ObjectPlan]:
+def _ordered(plans: list[ObjectPlan]) -> list[ObjectPlan]:
     """Each with the needs that are in this plan. What goes, goes first: guests, then volumes, then networks and pools."""
     present = {plan.id for plan in plans}
     going = {plan.id for plan in plans if plan.state == "absent"}

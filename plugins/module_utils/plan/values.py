@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 # https://libvirt.org/formatdomain.html#memory-allocation and virScaleInteger in libvirt's util/virutil.c.
-UNITS: Dict[str, int] = {"b": 1, "byte": 1, "bytes": 1}
+UNITS: dict[str, int] = {"b": 1, "byte": 1, "bytes": 1}
 for _power, _letter in enumerate("kmgtpe", start=1):
     UNITS[_letter] = UNITS[_letter + "ib"] = 1024**_power
     UNITS[_letter + "b"] = 1000**_power
@@ -29,11 +29,13 @@ def size_bytes(text: str) -> int:
     match = _SIZE.match(text)
     if match is None:
         if text.strip().isdigit():
-            raise ValueError("%r has no unit; write for example '%s MiB' or '%s GiB'" % (text, text.strip(), text.strip()))
-        raise ValueError("%r is not a size; write a number and a unit, for example '512 MiB' or '20 GiB'" % text)
+            raise ValueError(f"{text!r} has no unit; write for example '{text.strip()} MiB' or '{text.strip()} GiB'")
+        raise ValueError(f"{text!r} is not a size; write a number and a unit, for example '512 MiB' or '20 GiB'")
     number, unit = match.groups()
     if unit.lower() not in UNITS:
-        raise ValueError("%r has the unknown unit %r; known are bytes, KiB, MiB, GiB, TiB and KB, MB, GB, TB" % (text, unit))
+        raise ValueError(
+            f"{text!r} has the unknown unit {unit!r}; known are bytes, KiB, MiB, GiB, TiB and KB, MB, GB, TB"
+        )
     factor = UNITS[unit.lower()]
     if "." not in number:
         return int(number) * factor
@@ -54,13 +56,14 @@ def scaled(text: str, unit: str) -> int:
     """A document's number in this unit, in bytes. Raises ValueError if it is not a number or the unit is unknown."""
     factor = UNITS.get(unit.lower())
     if factor is None:
-        raise ValueError("unknown unit %r" % unit)
+        raise ValueError(f"unknown unit {unit!r}")
     return int(text) * factor
 
 
 class Value(NamedTuple):
     """A value type. encode: user's value to the document's text (raises ValueError); decode: the text to the user's
-    value; same: the text to the form that is compared."""
+    value; same: the text to the form that is compared.
+    """
 
     encode: Callable[[Any], str]
     decode: Callable[[str], Any]
@@ -86,32 +89,32 @@ def _name(value: Any) -> str:
     if not text.strip():
         raise ValueError("is empty")
     if "/" in text or text in (".", ".."):
-        raise ValueError("%r is not a name: it may not hold '/' nor be '.' or '..'" % text)
+        raise ValueError(f"{text!r} is not a name: it may not hold '/' nor be '.' or '..'")
     return text
 
 
 def _path(value: Any) -> str:
     text = _line(value)
     if not text.startswith("/"):
-        raise ValueError("%r is not an absolute path" % text)
+        raise ValueError(f"{text!r} is not an absolute path")
     if ".." in text.split("/"):
-        raise ValueError("%r holds '..'" % text)
+        raise ValueError(f"{text!r} holds '..'")
     return text
 
 
 def _mac(value: Any) -> str:
     text = str(value).strip().lower().replace("-", ":")
     if not _MAC.match(text):
-        raise ValueError("%r is not a MAC address such as 52:54:00:12:34:56" % value)
+        raise ValueError(f"{value!r} is not a MAC address such as 52:54:00:12:34:56")
     if int(text[:2], 16) & 1:
-        raise ValueError("%r is a multicast address; a guest needs a unicast one" % value)
+        raise ValueError(f"{value!r} is a multicast address; a guest needs a unicast one")
     return text
 
 
 def _uuid(value: Any) -> str:
     text = str(value).strip().lower()
     if not _UUID.match(text):
-        raise ValueError("%r is not a UUID" % value)
+        raise ValueError(f"{value!r} is not a UUID")
     return text
 
 
@@ -123,18 +126,18 @@ def _ip(value: Any) -> str:
     try:
         return str(ipaddress.ip_address(str(value)))
     except ValueError as error:
-        raise ValueError("%r is not an IP address" % value) from error
+        raise ValueError(f"{value!r} is not an IP address") from error
 
 
 def cidr(value: Any) -> str:
     """An address with its prefix length, in its canonical form. Raises ValueError."""
     text = str(value)
     if "/" not in text:
-        raise ValueError("%r has no prefix length; write for example '192.168.122.1/24'" % text)
+        raise ValueError(f"{text!r} has no prefix length; write for example '192.168.122.1/24'")
     try:
         return ipaddress.ip_interface(text).with_prefixlen
     except ValueError as error:
-        raise ValueError("%r is not an address with a prefix length: %s" % (text, error)) from error
+        raise ValueError(f"{text!r} is not an address with a prefix length: {error}") from error
 
 
 def _yes_no(value: Any) -> str:
@@ -180,7 +183,7 @@ def _no_slash(text: str) -> str:
     return text.rstrip("/") or "/"
 
 
-VALUES: Dict[str, Value] = {
+VALUES: dict[str, Value] = {
     "text": Value(_text, _identity, str.strip),
     "line": Value(_line, _identity, str.strip),
     "name": Value(_name, _identity, _identity),

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from .. import tree
 from ..spec.kinds import KIND
@@ -23,42 +24,49 @@ _CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
 
 def volume_id(pool: str, name: str) -> Id:
     """The id of a volume in a plan: its name is "pool/volume"."""
-    return ("volume", "%s/%s" % (pool, name))
+    return ("volume", f"{pool}/{name}")
 
 
 def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
     """The plan for one volume."""
-    where = "volume %s/%s" % (declared["pool"], declared["name"])
+    where = "volume {}/{}".format(declared["pool"], declared["name"])
     current = site.volume(declared["pool"], declared["name"])
     if declared["state"] == "absent":
         return _absent(declared, current, where, site)
     if not site.knows("pool", declared["pool"]):
-        site.problems.add(where + ": pool", "pool %s is neither there nor declared" % declared["pool"])
+        site.problems.add(where + ": pool", "pool {} is neither there nor declared".format(declared["pool"]))
     _check(declared, where, site.problems)
     if current is None:
         return _create(declared, where, site)
     return _update(declared, current, where, site)
 
 
-def _plan(declared: Declared, changes: List[Change], steps: List[Step], needs: Set[Id], state: str = "present") -> ObjectPlan:
+def _plan(
+    declared: Declared, changes: list[Change], steps: list[Step], needs: set[Id], state: str = "present"
+) -> ObjectPlan:
     kind, name = volume_id(declared["pool"], declared["name"])
-    return ObjectPlan(kind, name, state, tuple(changes), tuple(steps), needs=frozenset(needs | {("pool", declared["pool"])}))
+    return ObjectPlan(
+        kind, name, state, tuple(changes), tuple(steps), needs=frozenset(needs | {("pool", declared["pool"])})
+    )
 
 
 def _check(declared: Declared, where: str, problems: Problems) -> None:
     source = declared.get("source") or {}
     given = [name for name in ("source", "clone", "backing", "content") if declared.get(name)]
     if len(given) > 1:
-        problems.add(where, "%s exclude each other" % " and ".join(given))
+        problems.add(where, "{} exclude each other".format(" and ".join(given)))
     if declared.get("source") is not None and bool(source.get("url")) == bool(source.get("file")):
         problems.add(where + ": source", "needs either url or file")
     checksum = source.get("checksum")
     match = _CHECKSUM.match(checksum) if checksum else None
     if checksum and (match is None or _ALGORITHMS.get(match.group(1)) != len(match.group(2))):
-        problems.add(where + ": source.checksum", "%r is not 'algorithm:hex' with one of %s" % (checksum, ", ".join(_ALGORITHMS)))
+        problems.add(
+            where + ": source.checksum",
+            "{!r} is not 'algorithm:hex' with one of {}".format(checksum, ", ".join(_ALGORITHMS)),
+        )
 
 
-def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -> Optional[int]:
+def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -> int | None:
     """The declared size in bytes, None when there is none or it is wrong, which is noted."""
     if declared.get("size") is None:
         return None
@@ -83,8 +91,8 @@ def format_of(declared: Declared) -> str:
 
 def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     size = declared_size(declared, where, site.problems)
-    needs: Set[Id] = set()
-    args: Dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
+    needs: set[Id] = set()
+    args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
     form = format_of(declared)
     if declared.get("content") is not None:
         verb, args["content"], args["digest"] = "seed", declared["content"], declared["digest"]
@@ -100,10 +108,10 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     for name in ("format", "size", "source", "clone", "backing"):
         if declared.get(name) is not None:
             changes.append(Change(name, None, declared[name], "create"))
-    return _plan(declared, changes, [Step(verb, args, "make %s" % where)], needs)
+    return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
 
 
-def _from_volume(declared: Declared, size: Optional[int], where: str, site: Site, needs: Set[Id]) -> Dict[str, Any]:
+def _from_volume(declared: Declared, size: int | None, where: str, site: Site, needs: set[Id]) -> dict[str, Any]:
     """The arguments that name the volume this one is made from, checked as far as it is known."""
     option = "clone" if declared.get("clone") else "backing" if declared.get("backing") else None
     if option is None:
@@ -115,11 +123,18 @@ def _from_volume(declared: Declared, size: Optional[int], where: str, site: Site
     if planned is not None and planned["state"] != "absent":
         needs.add(volume_id(pool, name))
     elif known is None or planned is not None:
-        site.problems.add("%s: %s" % (where, option), "volume %s/%s is neither there nor declared" % (pool, name))
+        site.problems.add(f"{where}: {option}", f"volume {pool}/{name} is neither there nor declared")
     if known is not None and size is not None and size < known.capacity:
-        message = "%s is smaller than volume %s, which has %s" % (declared["size"], name, values.size_text(known.capacity))
+        message = "{} is smaller than volume {}, which has {}".format(
+            declared["size"], name, values.size_text(known.capacity)
+        )
         site.problems.add(where + ": size", message)
-    return {"from_pool": pool, "from_name": name, "size": size, "from_format": known.format if known else None}
+    return {
+        "from_pool": pool,
+        "from_name": name,
+        "size": size,
+        "from_format": known.format if known else None,
+    }
 
 
 def _document(declared: Declared, form: str, where: str, site: Site) -> str:
@@ -129,23 +144,34 @@ def _document(declared: Declared, form: str, where: str, site: Site) -> str:
 
 
 def _update(declared: Declared, current: Volume, where: str, site: Site) -> ObjectPlan:
-    changes: List[Change] = []
-    steps: List[Step] = []
-    args: Dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
+    changes: list[Change] = []
+    steps: list[Step] = []
+    args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
     size = declared_size(declared, where, site.problems)
     if size is not None and size < current.capacity:
-        message = "%s is less than the %s it has; a volume is never shrunk" % (declared["size"], values.size_text(current.capacity))
+        message = "{} is less than the {} it has; a volume is never shrunk".format(
+            declared["size"], values.size_text(current.capacity)
+        )
         site.problems.add(where + ": size", message)
     elif size is not None and size > current.capacity:
         changes.append(Change("size", values.size_text(current.capacity), values.size_text(size), "live"))
-        steps.append(Step("resize", dict(args, size=size, path=current.path), "grow %s to %s" % (where, values.size_text(size))))
+        steps.append(
+            Step(
+                "resize",
+                dict(args, size=size, path=current.path),
+                f"grow {where} to {values.size_text(size)}",
+            )
+        )
     if declared.get("format") and current.format and declared["format"] != current.format:
-        site.problems.add(where + ": format", "is %s; a volume is not converted to %s" % (current.format, declared["format"]))
+        site.problems.add(
+            where + ": format",
+            "is {}; a volume is not converted to {}".format(current.format, declared["format"]),
+        )
     _check_backing(declared, current, where, site)
     if declared.get("content") is not None and declared["digest"] != current.digest:
         changes.append(Change("content", "another seed", "the declared seed", "restart"))
         content = {"content": declared["content"], "digest": declared["digest"]}
-        steps.append(Step("seed", dict(args, **content), "make %s anew" % where))
+        steps.append(Step("seed", dict(args, **content), f"make {where} anew"))
     return _plan(declared, changes, steps, set())
 
 
@@ -154,21 +180,21 @@ def _check_backing(declared: Declared, current: Volume, where: str, site: Site) 
         return
     path = site.volume_path(declared.get("backing_pool") or declared["pool"], declared["backing"])
     if path is not None and current.backing != path:
-        has = "is an overlay on %s" % current.backing if current.backing else "is not an overlay"
-        site.problems.add(where + ": backing", "%s; it is not made anew on %s" % (has, path))
+        has = f"is an overlay on {current.backing}" if current.backing else "is not an overlay"
+        site.problems.add(where + ": backing", f"{has}; it is not made anew on {path}")
 
 
-def _absent(declared: Declared, current: Optional[Volume], where: str, site: Site) -> ObjectPlan:
+def _absent(declared: Declared, current: Volume | None, where: str, site: Site) -> ObjectPlan:
     if current is None and declared["name"] not in getattr(site.host.pools.get(declared["pool"]), "volumes", {}):
         return _plan(declared, [], [], set(), "absent")
     if current is not None:
         for user in users_of(current.path, site):
-            site.problems.add(where, "is used by %s and is not deleted" % user)
-    step = Step("delete", {"pool": declared["pool"], "name": declared["name"]}, "delete %s" % where)
+            site.problems.add(where, f"is used by {user} and is not deleted")
+    step = Step("delete", {"pool": declared["pool"], "name": declared["name"]}, f"delete {where}")
     return _plan(declared, [Change("state", "present", "absent", "delete")], [step], set(), "absent")
 
 
-def users_of(path: str, site: Site, apart_from: str = "") -> List[str]:
+def users_of(path: str, site: Site, apart_from: str = "") -> list[str]:
     """Who uses this file: guests that stay and are not apart_from, and volumes that stay and have it as backing file."""
     users = []
     for domain in site.host.domains.values():
@@ -177,18 +203,18 @@ def users_of(path: str, site: Site, apart_from: str = "") -> List[str]:
             continue
         texts = [text for text in (domain.inactive, domain.live) if text]
         if any(path in paths_in(tree.parse(text)) for text in texts):
-            users.append("guest %s" % domain.name)
+            users.append(f"guest {domain.name}")
     for pool in site.host.pools.values():
         for volume in pool.volumes.values():
             if volume is None or volume.backing != path:
                 continue
             planned = site.volumes.get((pool.name, volume.name))
             if planned is None or planned["state"] != "absent":
-                users.append("volume %s/%s" % (pool.name, volume.name))
+                users.append(f"volume {pool.name}/{volume.name}")
     return users
 
 
-def paths_in(root: tree.Element) -> Set[str]:
+def paths_in(root: tree.Element) -> set[str]:
     """The files and devices that a guest's disks stand on, backing chains included."""
     found = set()
     for source in root.iterfind("devices/disk//source"):
@@ -198,12 +224,12 @@ def paths_in(root: tree.Element) -> Set[str]:
     return found
 
 
-def backing_order(declared: Mapping[Tuple[str, str], Declared]) -> List[Declared]:
+def backing_order(declared: Mapping[tuple[str, str], Declared]) -> list[Declared]:
     """Volumes, each after those it stands on."""
-    order: List[Declared] = []
-    seen: Set[Tuple[str, str]] = set()
+    order: list[Declared] = []
+    seen: set[tuple[str, str]] = set()
 
-    def visit(key: Tuple[str, str]) -> None:
+    def visit(key: tuple[str, str]) -> None:
         if key in seen or key not in declared:
             return
         seen.add(key)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from .. import tree
 from ..spec.field import Field
@@ -15,20 +15,20 @@ from .rules import Rules, join, read_attribute
 
 MASK = "********"
 
-_NAMES: Dict[str, Dict[str, str]] = {}
+_NAMES: dict[str, dict[str, str]] = {}
 
 
-def names(rules: Rules) -> Dict[str, str]:
+def names(rules: Rules) -> dict[str, str]:
     """Rule path → dotted option name, "[]" standing for which item: "devices/disk/driver/@cache" → "disks[].cache"."""
     kind = rules.kind.name
     if kind not in _NAMES:
-        found: Dict[str, str] = {}
+        found: dict[str, str] = {}
         _enter_names(rules.kind.fields, "", "", found)
         _NAMES[kind] = found
     return _NAMES[kind]
 
 
-def _enter_names(fields: Tuple[Field, ...], path: str, name: str, found: Dict[str, str]) -> None:
+def _enter_names(fields: tuple[Field, ...], path: str, name: str, found: dict[str, str]) -> None:
     for field in fields:
         if field.path is None:
             continue
@@ -50,10 +50,10 @@ def path_in_words(edit: Edit, rules: Rules) -> str:
         tail = last + ("/" + tail if tail else "")
     word = known.get(head, "")
     for place in edit.trail:
-        word = word.replace("[]", "[%s]" % place.key, 1)
+        word = word.replace("[]", f"[{place.key}]", 1)
     if not head:
         for place in edit.trail:
-            tail = tail.replace(place.path, "%s[%s]" % (place.path, place.key), 1)
+            tail = tail.replace(place.path, f"{place.path}[{place.key}]", 1)
     return ".".join(part for part in (word.replace("[]", ""), tail) if part)
 
 
@@ -103,9 +103,9 @@ def masked_xml(node: tree.Element, path: str, rules: Rules) -> str:
     return " ".join(tree.text_of(copied).split())
 
 
-def read_fields(node: tree.Element, fields: Tuple[Field, ...]) -> Dict[str, Any]:
+def read_fields(node: tree.Element, fields: tuple[Field, ...]) -> dict[str, Any]:
     """What an element says, as the user's options. Secrets are masked."""
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for field in fields:
         if field.path is None:
             continue
@@ -134,7 +134,7 @@ def _read(node: tree.Element, field: Field) -> Any:
         return None if count is None else values.size_text(count)
     if field.type == "cidr":
         prefix = read_attribute(node, "prefix")
-        return "%s/%s" % (node.get("address"), prefix) if prefix and node.get("address") else None
+        return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
     if any(tree.get(node, where) != text for where, text in field.implies):
         return None
     text = tree.get(node, path)
@@ -143,7 +143,7 @@ def _read(node: tree.Element, field: Field) -> Any:
     return MASK if field.secret else values.VALUES[field.type].decode(text)
 
 
-def edits_in_words(edits: List[Edit], rules: Rules) -> List[Tuple[str, Any, Any, Edit]]:
+def edits_in_words(edits: list[Edit], rules: Rules) -> list[tuple[str, Any, Any, Edit]]:
     """(path, before, after, edit) of every edit a user wants to read: what only follows from another one is left out."""
     shown = []
     for edit in edits:

@@ -10,10 +10,11 @@ planner and the export all read the same rows.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 # Ansible's type for each of our value types (plan/values.py knows how each is written in XML).
-ANSIBLE_TYPES: Dict[str, str] = {
+ANSIBLE_TYPES: dict[str, str] = {
     "text": "str",
     "line": "str",
     "name": "str",
@@ -49,16 +50,16 @@ class Field(NamedTuple):
 
     name: str
     type: str = "text"
-    path: Optional[str] = None
+    path: str | None = None
     doc: str = ""
     effect: str = "restart"
-    choices: Tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     default: Any = None
     required: bool = False
     secret: bool = False
-    aliases: Tuple[str, ...] = ()
-    implies: Tuple[Tuple[str, str], ...] = ()
-    fields: Tuple["Field", ...] = ()
+    aliases: tuple[str, ...] = ()
+    implies: tuple[tuple[str, str], ...] = ()
+    fields: tuple[Field, ...] = ()
     unit: str = "bytes"
 
 
@@ -69,16 +70,16 @@ class Kind(NamedTuple):
     plural: str
     root: str
     schema: str
-    fields: Tuple[Field, ...]
+    fields: tuple[Field, ...]
 
 
-def argument_spec(fields: Tuple[Field, ...]) -> Dict[str, Dict[str, Any]]:
+def argument_spec(fields: tuple[Field, ...]) -> dict[str, dict[str, Any]]:
     """The argument spec that AnsibleModule validates for these fields, nested options included."""
     return {field.name: _option(field) for field in fields}
 
 
-def _option(field: Field) -> Dict[str, Any]:
-    option: Dict[str, Any] = {"type": ANSIBLE_TYPES[field.type]}
+def _option(field: Field) -> dict[str, Any]:
+    option: dict[str, Any] = {"type": ANSIBLE_TYPES[field.type]}
     if field.type == "items":
         option["elements"] = "dict"
     if field.type == "words":
@@ -105,7 +106,7 @@ def _looks_secret(name: str) -> bool:
     return any(word in name for word in ("passw", "secret", "token", "_key"))
 
 
-def walk(fields: Tuple[Field, ...], prefix: str = "") -> Iterator[Tuple[str, Field]]:
+def walk(fields: tuple[Field, ...], prefix: str = "") -> Iterator[tuple[str, Field]]:
     """Every field with its dotted option path, depth first; items are marked with "[]"."""
     for field in fields:
         name = prefix + field.name

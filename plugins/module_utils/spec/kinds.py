@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from .domain import DOMAIN
 from .field import Field, Kind, argument_spec
@@ -13,37 +13,47 @@ from .network import NETWORK
 from .pool import POOL
 from .volume import VOLUME
 
-KINDS: Tuple[Kind, ...] = (POOL, NETWORK, VOLUME, DOMAIN)
-KIND: Dict[str, Kind] = {kind.name: kind for kind in KINDS}
+KINDS: tuple[Kind, ...] = (POOL, NETWORK, VOLUME, DOMAIN)
+KIND: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 
-CONNECTION = (
-    Field("uri", "line", default="qemu:///system", doc="URI of the hypervisor, as C(virsh -c) takes it."),
-)
+CONNECTION = (Field("uri", "line", default="qemu:///system", doc="URI of the hypervisor, as C(virsh -c) takes it."),)
 
-RUN = CONNECTION + (
+RUN = (
+    *CONNECTION,
     Field("parallel", "int", default=5, doc="Number of objects worked on at the same time."),
-    Field("on_error", default="stop", choices=("stop", "continue"),
-          doc="After an object failed: V(stop) begins no other one, V(continue) leaves out only those that need it."),
+    Field(
+        "on_error",
+        default="stop",
+        choices=("stop", "continue"),
+        doc="After an object failed: V(stop) begins no other one, V(continue) leaves out only those that need it.",
+    ),
 )
 
 STACK = RUN + tuple(
-    Field(kind.plural, "items", doc="The %s of the host. Those that are not listed are left alone." % kind.plural,
-          fields=kind.fields)
+    Field(
+        kind.plural,
+        "items",
+        doc=f"The {kind.plural} of the host. Those that are not listed are left alone.",
+        fields=kind.fields,
+    )
     for kind in KINDS
 )
 
 INFO = CONNECTION + tuple(
-    Field(kind.plural, "words", doc="Names of %s to tell about, shell patterns allowed. All when left out, none when empty."
-          % kind.plural)
+    Field(
+        kind.plural,
+        "words",
+        doc=f"Names of {kind.plural} to tell about, shell patterns allowed. All when left out, none when empty.",
+    )
     for kind in KINDS
 )
 
 
-def module_fields(kind: Kind) -> Tuple[Field, ...]:
+def module_fields(kind: Kind) -> tuple[Field, ...]:
     """The options of the module that declares one object of this kind."""
     return RUN + kind.fields
 
 
-def module_spec(fields: Tuple[Field, ...]) -> Dict[str, Any]:
+def module_spec(fields: tuple[Field, ...]) -> dict[str, Any]:
     """The keyword arguments for AnsibleModule of a module with these options."""
     return {"argument_spec": argument_spec(fields), "supports_check_mode": True}

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on a host in the shape that a stack accepts: typed fields, and raw XML for what has none.
+
+Exported and applied again it changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from .. import tree
+from ..spec.field import Field, Kind
+from ..spec.kinds import KIND
+from . import ownership, values
+from .current import Domain, Host, Network, Pool, Volume
+from .overlay import size_at
+from .rules import Rules, for_kind, join, key_of, read_attribute
+
+Exported = dict[str, Any]
+
+
+def export_host(host: Host) -> dict[str, list[Exported]]:
+    """Everything of the host that was read in full, by plural kind, sorted by name."""
+    return {
+        "pools": [_pool(host.pools[name]) for name in sorted(host.pools)],
+        "networks": [_network(host.networks[name]) for name in sorted(host.networks)],
+        "volumes": [_volume(volume, host) for pool in sorted(host.pools) for volume in _volumes(host.pools[pool])],
+        "domains": [_domain(host.domains[name], _reserved(host)) for name in sorted(host.domains)],
+    }
+
+
+def _reserved(host: Host) -> dict[tuple[str, str], str]:
+    """The addresses reserved for guests by us: (network, MAC address) → IP address."""
+    found = {}
+    for network in host.networks.values():
+        root = tree.parse(network.inactive)
+        keys = ownership.read(root).keys
+        for node in root.iterfind("ip/dhcp/host"):
+            mac = (node.get("mac") or "").lower()
+            if ownership.RESERVATION + mac in keys:
+                found[(network.name, mac)] = str(node.get("ip"))
+    return found
+
+
+def _volumes(pool: Pool) -> list[Volume]:
+    return [volume for _name, volume in sorted(pool.volumes.items()) if volume is not None]
+
+
+def _pool(pool: Pool) -> Exported:
+    return dict(
+        export(KIND["pool"], pool.inactive),
+        autostart=pool.autostart,
+        state="active" if pool.live else "inactive",
+    )
+
+
+def _network(network: Network) -> Exported:
+    return dict(
+        export(KIND["network"], network.inactive),
+        autostart=network.autostart,
+        state="active" if network.live else "inactive",
+    )
+
+
+def _domain(domain: Domain, reserved: dict[tuple[str, str], str]) -> Exported:
+    state = {"running": "running", "paused": "paused", "stopped": "stopped", "crashed": "stopped"}.get(
+        domain.state, "present"
+    )
+    found = dict(export(KIND["domain"], domain.inactive), autostart=domain.autostart, state=state)
+    for item in found.get("interfaces", []):
+        address = reserved.get((item.get("network", ""), item.get("mac", "").lower()))
+        if address:
+            item["address"] = address
+    return found
+
+
+def _volume(volume: Volume, host: Host) -> Exported:
+    found: Exported = {
+        "name": volume.name,
+        "pool": volume.pool,
+        "size": values.size_text(volume.capacity),
+        "state": "present",
+    }
+    if volume.format:
+        found["format"] = volume.format
+    for pool in host.pools.values():
+        for other in _volumes(pool):
+            if volume.backing and other.path == volume.backing:
+                found.update({"backing": other.name, "backing_pool": other.pool})
+    return found
+
+
+def export(kind: Kind, xml: str) -> Exported:
+    """One definition as a declaration. Secrets are left out: what is not declared is left as it is."""
+    root = tree.parse(xml)
+    ownership.strip(root)
+    rules = for_kind(kind)
+    found = _take(root, kind.fields, rules, "")
+    for tag in _REPORTED.get(kind.name, ()):
+        node = root.find(tag)
+        if node is not None:
+            root.remove(node)
+    if len(root) or root.attrib:
+        found["xml"] = tree.text_of(root)
+    return found
+
+
+# What a definition tells without being a part of it.
+_REPORTED: dict[str, tuple[str, ...]] = {"pool": ("capacity", "allocation", "available")}
+
+
+def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: str) -> Exported:
+    """Move what has a field out of an element into a declaration."""
+    found: Exported = {}
+    for field in fields:
+        if field.path is None:
+            continue
+        value = _take_field(node, field, rules, join(above, field.path))
+        if value is not None:
+            found[field.name] = value
+    return found
+
+
+def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
+    path = field.path or "."
+    if field.type == "items":
+        return _take_items(node, field, rules, at)
+    if field.type == "dict":
+        child = tree.find(node, path)
+        taken = {} if child is None else _take(child, field.fields, rules, at)
+        if taken and _is_bare(child):
+            tree.remove(child)
+        return taken or None
+    value = _value(node, field)
+    if value is None or (field.choices and not _is_choice(value, field)):
+        return None
+    _erase(node, path)
+    for where, _text in field.implies:
+        _erase(node, where)
+    return None if field.secret else value
+
+
+def _take_items(node: tree.Element, field: Field, rules: Rules, at: str) -> list[Exported] | None:
+    """The items of a list. What an item has beside its fields stays, under the key by which it is found again."""
+    children = node.findall(field.path or "")
+    rests = [copy.deepcopy(child) for child in children]
+    items = [_take(rest, field.fields, rules, at) for rest in rests]
+    if not items or not all(_complete(item, field) for item in items):
+        return None
+    keep_all = False
+    for place, (child, rest) in enumerate(zip(children, rests)):
+        if not _is_bare(rest):
+            keep_all = keep_all or not _restore_key(rest, child, field, rules, at, place)
+    for child, rest in zip(children, rests):
+        parent = child.getparent()
+        parent.replace(child, rest)
+        if _is_bare(rest) and not keep_all:
+            parent.remove(rest)
+    return items
+
+
+def _restore_key(rest: tree.Element, whole: tree.Element, field: Field, rules: Rules, at: str, place: int) -> bool:
+    """Put back what identifies an item; False if only its place does, so that its peers have to stay as well."""
+    wanted = key_of(rules, at, whole, place)
+    for option in field.fields:
+        text = tree.get(whole, option.path) if option.path else None
+        if key_of(rules, at, rest, place) == wanted and wanted != str(place):
+            return True
+        if text and option.path:
+            tree.put(rest, option.path, text)
+    return wanted is not None and wanted != str(place)
+
+
+def _complete(item: Exported, field: Field) -> bool:
+    return all(option.name in item for option in field.fields if option.required)
+
+
+def _is_choice(value: Any, field: Field) -> bool:
+    return all(word in field.choices for word in (value if isinstance(value, list) else [value]))
+
+
+def _value(node: tree.Element, field: Field) -> Any:
+    path = field.path or "."
+    if field.type == "words":
+        where, attribute = tree.split(path)
+        return [child.get(attribute) if attribute else child.text for child in node.findall(where)] or None
+    if field.type == "flag":
+        return True if tree.find(node, path) is not None else None
+    if field.type == "size":
+        child = tree.find(node, path)
+        count = None if child is None else size_at(child, field.unit)
+        return None if count is None else values.size_text(count)
+    if field.type == "cidr":
+        prefix = read_attribute(node, "prefix")
+        return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
+    if any(tree.get(node, where) != text for where, text in field.implies):
+        return None
+    text = tree.get(node, path)
+    return values.VALUES[field.type].decode(text) if text else None
+
+
+def _erase(node: tree.Element, path: str) -> None:
+    """Take a value out, and the elements that are empty without it."""
+    where, attribute = tree.split(path)
+    if where == "." and attribute is None:
+        for name in ("address", "prefix", "netmask", "family"):
+            node.attrib.pop(name, None)
+        return
+    for found in [node] if where == "." else node.findall(where):
+        if attribute:
+            found.attrib.pop(attribute, None)
+        else:
+            found.text = None
+            found.attrib.pop("unit", None)
+        while found is not node and _is_bare(found):
+            above = found.getparent()
+            above.remove(found)
+            found = above
+
+
+def _is_bare(node: tree.Element) -> bool:
+    return not len(node) and not node.attrib and not (node.text or "").strip()
