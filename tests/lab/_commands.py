@@ -87,9 +87,7 @@ def wishes(place: Place, prefix: str, count: int, releases: Sequence[str]) -> li
             host = Host(name, release, _base.recipe(release).key, address)
             taken.append(address)
         elif host.release != release:
-            raise LabError(
-                f"{name} is up with {host.release}; `lab down {name}` first, or ask for that release"
-            )
+            raise LabError(f"{name} is up with {host.release}; `lab down {name}` first, or ask for that release")
         wanted.append(host)
     return wanted
 
@@ -144,7 +142,8 @@ def in_parallel(action: Callable[[T], None], items: Iterable[T]) -> None:
 
 def inventory(place: Place, hosts: Sequence[Host]) -> str:
     """An Ansible inventory of the hosts; its paths are absolute, so it may be linked to from elsewhere."""
-    arguments = " ".join(shlex.quote(option) for option in _host.ssh_options(place))
+    options = [f"{name}={value}" for name, value in _host.ssh_options(place).items()]
+    arguments = " ".join(f"-o {shlex.quote(option)}" for option in options)
     lines = [
         "# Written by tests/lab/lab; it is deleted when the lab goes down.",
         "kvm_hosts:",
@@ -180,7 +179,7 @@ def all_down(lab: Path, *, purge: bool) -> None:
     if not lab.exists() and _network.current(lab) is None:
         return
     with held(lab), stage("lab down"):
-        for name in ("inventory.yml", "known_hosts"):
+        for name in ("inventory.yml", "known_hosts", "ssh_config"):
             (lab / name).unlink(missing_ok=True)
         network = _network.current(lab)
         if network is not None:
@@ -280,19 +279,13 @@ def count_of(text: str) -> int:
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="lab", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--state", type=Path, default=CHECKOUT / ".lab", help="directory of the lab (default: .lab)"
-    )
+    parser.add_argument("--state", type=Path, default=CHECKOUT / ".lab", help="directory of the lab (default: .lab)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parser_up = commands.add_parser("up", help="bring up hosts; those that are up stay")
     parser_up.add_argument("--hosts", type=count_of, default=1, metavar="N")
-    parser_up.add_argument(
-        "--releases", type=releases_of, default=["bookworm"], metavar="A,B", help="they take turns"
-    )
+    parser_up.add_argument("--releases", type=releases_of, default=["bookworm"], metavar="A,B", help="they take turns")
     parser_up.add_argument("--prefix", type=prefix_of, default="host", metavar="NAME")
-    parser_down = commands.add_parser(
-        "down", help="end what `up` started, and undo what it did to the machine"
-    )
+    parser_down = commands.add_parser("down", help="end what `up` started, and undo what it did to the machine")
     parser_down.add_argument("names", nargs="*", metavar="HOST", help="only these hosts")
     parser_down.add_argument("--purge", action="store_true", help="delete the cached base trees, too")
     commands.add_parser("status", help="list the hosts")

@@ -68,6 +68,11 @@ class Place(NamedTuple):
         """The keys of the hosts, as ssh wants them."""
         return self.lab / "known_hosts"
 
+    @property
+    def ssh_config(self) -> Path:
+        """How ssh reaches the hosts by name."""
+        return self.lab / "ssh_config"
+
 
 def known(lab: Path) -> list[Host]:
     """The hosts the lab has a tree for, running or not, in the order of their addresses."""
@@ -170,6 +175,7 @@ def introduce(place: Place, hosts: Sequence[Host]) -> None:
     names = "".join(f"{host.address}\t{host.name}\n" for host in hosts)
     keys = "".join(known_hosts_line(place, host) for host in hosts)
     write(place.known_hosts, keys)
+    write(place.ssh_config, ssh_config(place, hosts))
     for host in hosts:
         root = place.directory(host.name) / "root"
         write(root / "etc/hosts", f"127.0.0.1\tlocalhost\n::1\tlocalhost\n\n{names}")
@@ -218,9 +224,7 @@ def keep(place: Place, name: str) -> int:
     group = place.cgroup(name)
     while True:
         _cgroup.enter(group / "nspawn")
-        container = subprocess.Popen(
-            nspawn(place, name), env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-        )
+        container = subprocess.Popen(nspawn(place, name), env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
         _cgroup.enter(group / "keeper")
         status = container.wait()
         if status != REBOOT_STATUS:
@@ -266,23 +270,28 @@ def stop(place: Place, name: str) -> None:
 
 def ssh(place: Place, host: Host, *command: str) -> list[str]:
     """The ssh command for a host; it trusts the key made for the host and no other."""
-    return ["ssh", "-F", "none", "-i", str(place.key), *ssh_options(place), f"root@{host.address}", *command]
+    return ["ssh", "-F", str(place.ssh_config), host.name, *command]
 
 
-def ssh_options(place: Place) -> list[str]:
-    """Options of ssh by which a host is known, also for an inventory."""
-    return [
-        "-o",
-        f'UserKnownHostsFile="{place.known_hosts}"',
-        "-o",
-        "GlobalKnownHostsFile=none",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "IdentitiesOnly=yes",
-        "-o",
-        "LogLevel=ERROR",
-    ]
+def ssh_options(place: Place) -> dict[str, str]:
+    """The options of ssh by which a host is known, beside address, user and key."""
+    return {
+        "UserKnownHostsFile": f'"{place.known_hosts}"',
+        "GlobalKnownHostsFile": "none",
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "LogLevel": "ERROR",
+    }
+
+
+def ssh_config(place: Place, hosts: Sequence[Host]) -> str:
+    """A configuration of ssh in which the hosts go by their names, also as jump hosts to their guests."""
+    common = {"User": "root", "IdentityFile": f'"{place.key}"', **ssh_options(place)}
+    lines = []
+    for host in hosts:
+        lines += [f"Host {host.name}", f"  HostName {host.address}"]
+        lines += [f"  {name} {value}" for name, value in common.items()]
+    return "\n".join([*lines, ""])
 
 
 def wait_until_up(place: Place, host: Host) -> None:

@@ -84,9 +84,7 @@ def run_logged(argv: Sequence[str], log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a+") as sink:
         start = sink.tell()
-        done = subprocess.run(
-            argv, check=False, env=environment(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
-        )
+        done = subprocess.run(argv, check=False, env=environment(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
         sink.seek(start)
         if done.returncode != 0:
             raise LabError(f"{argv[0]} ended with {done.returncode}: {telling_line(sink.read())} (see {log})")
@@ -113,7 +111,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     fresh.replace(path)
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 (as json.loads)
+def read_json(path: Path) -> Any:
     """The content of a JSON file."""
     return json.loads(path.read_text())
 
@@ -231,9 +229,7 @@ def mount_overlay(directory: Path, lower: str) -> None:
 
 def install_prerequisites(log: Path) -> None:
     """Install the packages the lab needs and the machine lacks."""
-    missing = [
-        need.package for need in PREREQUISITES if not shutil.which(need.sign) and not Path(need.sign).exists()
-    ]
+    missing = [need.package for need in PREREQUISITES if not shutil.which(need.sign) and not Path(need.sign).exists()]
     if not missing:
         return
     with stage(f"installing {' '.join(missing)} on this machine", announce=True):

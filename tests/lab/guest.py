@@ -2,8 +2,7 @@
 
 It asks for an address on every interface, also on one plugged in later, and then prints
 "READY address interface" on its console; it answers the guest agent, sees plugged disks, and obeys the power
-button. All of it comes from the Debian packages that a base tree of the lab keeps, and from guest-root/, which
-is beside this file.
+button. All of it comes from the Debian packages that a base tree of the lab keeps, and from guest-root/.
 """
 
 from __future__ import annotations
@@ -179,9 +178,7 @@ def modules(unpacked: Path) -> Iterator[Member]:
     order = load_order(paths, MODULES)
     for name in order:
         yield Member(f"lib/modules/{name}.ko", stat.S_IFREG | 0o644, module_content(paths[name]))
-    yield Member(
-        "lib/modules/order", stat.S_IFREG | 0o644, "".join(f"{name}.ko\n" for name in order).encode()
-    )
+    yield Member("lib/modules/order", stat.S_IFREG | 0o644, "".join(f"{name}.ko\n" for name in order).encode())
 
 
 def module_name(path: Path) -> str:
@@ -243,9 +240,7 @@ def padded(content: bytes) -> bytes:
 def main() -> int:
     """Build the guest; what goes wrong is one line on standard error."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="gets vmlinuz, initrd.img, cmdline"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets vmlinuz, initrd.img, cmdline")
     parser.add_argument("--release", default="bookworm", help="whose kernel and agent (default: bookworm)")
     given = parser.parse_args()
     try:

@@ -33,12 +33,8 @@ def lab(state: Path, *words: str) -> str:
 
 def traces(state: Path) -> dict[str, list[str]]:
     """All that a lab may leave on the machine, by kind."""
-    bridges = [
-        record.stem for record in Path("/run/kvmfleet-lab").glob("*.json") if str(state) in record.read_text()
-    ]
-    cgroups = [
-        str(path) for bridge in bridges for path in Path("/sys/fs/cgroup").glob(f"**/kvmfleet-lab/{bridge}")
-    ]
+    bridges = [record.stem for record in Path("/run/kvmfleet-lab").glob("*.json") if str(state) in record.read_text()]
+    cgroups = [str(path) for bridge in bridges for path in Path("/sys/fs/cgroup").glob(f"**/kvmfleet-lab/{bridge}")]
     processes = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -118,11 +114,7 @@ def test_a_host_reboots_with_its_tree(state: Path) -> None:
             capture_output=True,
             text=True,
         )
-        if (
-            done.returncode == 0
-            and "trace" in done.stdout
-            and lab(state, "ssh", "host2", "uptime", "--since") >= boot
-        ):
+        if done.returncode == 0 and "trace" in done.stdout and lab(state, "ssh", "host2", "uptime", "--since") >= boot:
             break
         assert time.monotonic() < deadline, done.stderr
 
