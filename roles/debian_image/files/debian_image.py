@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -24,10 +25,11 @@ import subprocess
 import sys
 import time
 import uuid
-import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Optional, Sequence
+from typing import Any, NamedTuple, NoReturn
+from xml.etree import ElementTree
 
 SECTOR = 512
 MIB = 1024 * 1024
@@ -43,27 +45,68 @@ ROOT_TYPE = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"  # Linux root, x86-64
 GPT_GUID_AT = SECTOR + 56  # UEFI specification 5.3.2: DiskGUID in the header at LBA 1
 
 BUILD_NEEDS = 2048 * MIB  # free space the work directory must have: measured 1.3 GB, and some air
+WAIT_FOR_BUILD = 900  # seconds
 RECIPES = uuid.UUID("6d0e6b0c-5f3a-5d63-9b0b-6f1f6c1b7b52")  # namespace of the disk GUIDs
 
-PACKAGES = (
-    "linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus libpam-systemd"
-    " systemd-resolved systemd-timesyncd netplan.io cloud-init cloud-guest-utils openssh-server"
-    " sudo qemu-guest-agent iproute2 iputils-ping ca-certificates tzdata netbase less nano"
-    " e2fsprogs fdisk kmod procps"
-).split()
+PACKAGES = [
+    "linux-image-cloud-amd64",
+    "initramfs-tools",
+    "zstd",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "libpam-systemd",
+    "systemd-resolved",
+    "systemd-timesyncd",
+    "netplan.io",
+    "cloud-init",
+    "cloud-guest-utils",
+    "openssh-server",
+    "sudo",
+    "qemu-guest-agent",
+    "iproute2",
+    "iputils-ping",
+    "ca-certificates",
+    "tzdata",
+    "netbase",
+    "less",
+    "nano",
+    "e2fsprogs",
+    "fdisk",
+    "kmod",
+    "procps",
+]
 
 # What a guest of libvirt may have between the boot loader and its root file system.
 # ext4 and nvme are built into the cloud kernel.
-BOOT_MODULES = "virtio_pci virtio_blk virtio_scsi sd_mod ahci ata_piix usb_storage uas xhci_pci virtio_rng".split()
+BOOT_MODULES = [
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_scsi",
+    "sd_mod",
+    "ahci",
+    "ata_piix",
+    "usb_storage",
+    "uas",
+    "xhci_pci",
+    "virtio_rng",
+]
 
 # Timers that download, scan or rotate at times nobody chose, and cost a small guest its first minutes.
-QUIET_UNITS = "apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service".split()
+QUIET_UNITS = ["apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service"]
 
 CLOUD_CFG = """\
 # Only the sources a libvirt host can give; nothing on the network is asked.
 datasource_list: [ NoCloud, ConfigDrive, None ]
 # An RSA host key takes seconds to find on a slow CPU, and no current client needs it.
 ssh_genkeytypes: [ ed25519, ecdsa ]
+# There is no GRUB package to tell where it is installed.
+grub_dpkg: { enabled: false }
+"""
+
+DS_IDENTIFY = """\
+# cloud-init always runs: without a seed it still brings up DHCP and makes the SSH host keys.
+policy: enabled
 """
 
 WAIT_ONLINE = """\
@@ -89,7 +132,7 @@ menuentry "Debian, the kernel before" {{
 """
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """What stops the work, in words for the user."""
 
 
@@ -100,8 +143,8 @@ class Spec(NamedTuple):
     pool: str
     release: str
     size: int  # bytes
-    packages: List[str]
-    sources: List[str]  # sources.list lines; empty: derived from the host's own
+    packages: list[str]
+    sources: list[str]  # sources.list lines; empty: derived from the host's own
     kernel_args: str
     rebuild: str  # never, if_changed, always
     workdir: Path
@@ -113,7 +156,7 @@ class Pool(NamedTuple):
     """What libvirt says of the pool: missing, inactive or active, and its directory."""
 
     state: str
-    path: Optional[Path]
+    path: Path | None
 
 
 class Plan(NamedTuple):
@@ -131,11 +174,11 @@ def bytes_of(text: str) -> int:
     """Bytes of a size such as ``2 GiB``, ``2G`` or ``2147483648``, in powers of 1024."""
     match = re.fullmatch(r"\s*(\d+)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE)
     if not match:
-        raise Refusal(f"debian_image_size: {text!r} is not a size such as 2 GiB")
+        raise RefusedError(f"debian_image_size: {text!r} is not a size such as 2 GiB")
     return int(match.group(1)) * UNITS[match.group(2).upper()]
 
 
-def spec_of(raw: Dict[str, Any]) -> Spec:
+def spec_of(raw: dict[str, Any]) -> Spec:
     """The checked declaration."""
     spec = Spec(
         name=raw["name"],
@@ -151,15 +194,17 @@ def spec_of(raw: Dict[str, Any]) -> Spec:
         check=bool(raw["check"]),
     )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", spec.name):
-        raise Refusal(f"debian_image_name: {spec.name!r} must be a plain file name")
+        raise RefusedError(f"debian_image_name: {spec.name!r} must be a plain file name")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", spec.release):
-        raise Refusal(f"debian_image_release: {spec.release!r} must be a code name such as bookworm")
+        raise RefusedError(f"debian_image_release: {spec.release!r} must be a code name such as bookworm")
     if spec.size < 1024 * MIB:
-        raise Refusal("debian_image_size: a Debian image needs 1 GiB or more")
+        raise RefusedError("debian_image_size: a Debian image needs 1 GiB or more")
     if not spec.workdir.is_absolute() or len(spec.workdir.parts) < 3:
-        raise Refusal(f"debian_image_workdir: {spec.workdir} must be an absolute path below the top level")
+        raise RefusedError(f"debian_image_workdir: {spec.workdir} must be an absolute path below the top level")
     if re.search(r"[\n{}\"'$;]", spec.kernel_args):
-        raise Refusal("debian_image_kernel_args: quotes, braces, $ and ; have no place on a kernel command line here")
+        raise RefusedError(
+            "debian_image_kernel_args: quotes, braces, $ and ; have no place on a kernel command line here"
+        )
     return spec
 
 
@@ -176,24 +221,31 @@ def root_guid(spec: Spec) -> uuid.UUID:
 # ---- commands ------------------------------------------------------------------------------
 
 
-def run(argv: Sequence[str], stdin: str = "", env: Optional[Dict[str, str]] = None) -> str:
-    """The command's output; a Refusal with the end of what it said when it fails."""
+def run(argv: Sequence[str], stdin: str = "", env: dict[str, str] | None = None) -> str:
+    """The command's output; a RefusedError with the end of what it said when it fails."""
     try:
-        done = subprocess.run(argv, input=stdin, env=env, text=True, errors="replace",
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        # close_fds: a command that outlives a killed build goes on holding the lock.
+        done = subprocess.run(
+            argv, input=stdin, env=env, text=True, errors="replace", capture_output=True, check=False, close_fds=False
+        )
     except FileNotFoundError as error:
-        raise Refusal(f"{argv[0]} is not installed on this host") from error
+        raise RefusedError(f"{argv[0]} is not installed on this host") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-1500:]
         if "No space left on device" in said:
             raise OSError(errno.ENOSPC, said.splitlines()[-1])
-        raise Refusal(f"{argv[0]} failed ({done.returncode}): {said}")
+        raise RefusedError(f"{argv[0]} failed ({done.returncode}): {said}")
     return done.stdout
 
 
 def virsh(*words: str) -> str:
     """What virsh prints, in English whatever the host speaks."""
     return run(["virsh", "-q", "-c", "qemu:///system", *words], env={**os.environ, "LC_ALL": "C"})
+
+
+def xml_from(*words: str) -> ElementTree.Element:
+    """The document virsh prints; libvirt wrote it, so it has no DTD and no entities of its own."""
+    return ElementTree.fromstring(virsh(*words))  # noqa: S314
 
 
 # ---- what is there -------------------------------------------------------------------------
@@ -205,10 +257,12 @@ def pool_on_host(name: str) -> Pool:
         return Pool("missing", None)
     if name not in virsh("pool-list", "--all", "--name").split("\n"):
         return Pool("missing", None)
-    tree = ElementTree.fromstring(virsh("pool-dumpxml", name))
+    tree = xml_from("pool-dumpxml", name)
     path = tree.findtext("target/path")
     if tree.get("type") not in ("dir", "fs", "netfs") or not path:
-        raise Refusal(f"pool {name} is of type {tree.get('type')}: images can be made in pools of files only (dir, fs, netfs)")
+        raise RefusedError(
+            f"pool {name} is of type {tree.get('type')}: images can be made in pools of files only (dir, fs, netfs)"
+        )
     active = name in virsh("pool-list", "--name").split("\n")
     return Pool("active" if active else "inactive", Path(path))
 
@@ -217,27 +271,27 @@ def known_to_libvirt(pool: str, name: str) -> bool:
     """Whether the pool lists a volume of this name."""
     try:
         virsh("vol-key", "--pool", pool, name)
-    except Refusal:
+    except RefusedError:
         return False
     return True
 
 
-def guid_in(image: Path) -> Optional[uuid.UUID]:
+def guid_in(image: Path) -> uuid.UUID | None:
     """The GPT disk GUID in a qcow2 file; None when it cannot be read."""
     try:
         said = run(["qemu-io", "-r", "-U", "-f", "qcow2", "-c", f"read -v {GPT_GUID_AT} 16", str(image)])
-    except Refusal:
+    except RefusedError:
         return None
     match = re.search(r"^[0-9a-f]{8}:\s+((?:[0-9a-f]{2} ?){16})", said, re.MULTILINE)
     return uuid.UUID(bytes_le=bytes.fromhex(match.group(1))) if match else None
 
 
-def domain_files() -> Dict[str, str]:
+def domain_files() -> dict[str, str]:
     """Files that a defined guest names in its XML, each with the guest's name."""
-    files: Dict[str, str] = {}
+    files: dict[str, str] = {}
     for name in filter(None, virsh("list", "--all", "--name").split("\n")):
         for flags in ((), ("--inactive",)):
-            tree = ElementTree.fromstring(virsh("dumpxml", name, *flags))
+            tree = xml_from("dumpxml", name, *flags)
             for source in tree.iterfind("devices/disk//source"):
                 path = source.get("file") or source.get("dev")
                 if not path and source.get("pool") and source.get("volume"):
@@ -247,32 +301,32 @@ def domain_files() -> Dict[str, str]:
     return files
 
 
-def pool_files() -> Dict[str, str]:
+def pool_files() -> dict[str, str]:
     """Files in the directories of all pools, each with the pool's name."""
-    files: Dict[str, str] = {}
+    files: dict[str, str] = {}
     for name in filter(None, virsh("pool-list", "--all", "--name").split("\n")):
-        path = ElementTree.fromstring(virsh("pool-dumpxml", name)).findtext("target/path")
-        if path and os.path.isdir(path):
+        path = xml_from("pool-dumpxml", name).findtext("target/path")
+        if path and Path(path).is_dir():
             for entry in os.scandir(path):
                 if entry.is_file():
                     files[entry.path] = f"volume {entry.name} of pool {name}"
     return files
 
 
-def backing_of(path: str) -> Optional[str]:
+def backing_of(path: str) -> str | None:
     """The file that an image lies on, by its own header."""
     try:
         info = json.loads(run(["qemu-img", "info", "-U", "--output=json", path]))
-    except Refusal:
+    except RefusedError:
         return None
     backing = info.get("full-backing-filename")
     return str(backing) if backing else None
 
 
-def users_of(image: Path) -> List[str]:
+def users_of(image: Path) -> list[str]:
     """Guests that use the image and volumes that lie on it, directly or through others."""
     target = os.path.realpath(image)
-    users = set()
+    users: set[str] = set()
     files = domain_files()
     users.update(who for path, who in files.items() if os.path.realpath(path) == target)
     for path, who in {**pool_files(), **files}.items():
@@ -287,11 +341,11 @@ def users_of(image: Path) -> List[str]:
 
 
 def refuse_when_used(image: Path) -> None:
-    """A Refusal that names who still needs the image."""
+    """A RefusedError that names who still needs the image."""
     users = users_of(image) if image.exists() else []
     if users:
         more = f" and {len(users) - 5} more" if len(users) > 5 else ""
-        raise Refusal(
+        raise RefusedError(
             f"{image} must not be replaced: it is used by {', '.join(users[:5])}{more}."
             " Give the new image another debian_image_name, or remove what uses it first."
         )
@@ -321,7 +375,7 @@ def plan_of(spec: Spec, pool: Pool) -> Plan:
 # ---- packages ------------------------------------------------------------------------------
 
 
-def source_entries(text: str, deb822: bool) -> Iterator[List[str]]:
+def source_entries(text: str, *, deb822: bool) -> Iterator[list[str]]:
     """[uri, suite] of each enabled binary source in a file of apt."""
     if not deb822:
         for line in text.splitlines():
@@ -330,14 +384,17 @@ def source_entries(text: str, deb822: bool) -> Iterator[List[str]]:
                 yield [match.group(1), match.group(2)]
         return
     for stanza in re.split(r"\n\s*\n", re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)):
-        fields = {key.lower(): value.split() for key, value in re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t]+.*)*)", stanza, re.MULTILINE)}
+        fields = {
+            key.lower(): value.split()
+            for key, value in re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t]+.*)*)", stanza, re.MULTILINE)
+        }
         if "deb" in fields.get("types", []) and fields.get("enabled", ["yes"])[0].lower() not in ("no", "false"):
             for uri in fields.get("uris", []):
                 for suite in fields.get("suites", []):
                     yield [uri, suite]
 
 
-def host_sources(release: str, etc: Path = Path("/etc")) -> List[str]:
+def host_sources(release: str, etc: Path = Path("/etc")) -> list[str]:
     """sources.list lines for the release, from the archives this Debian host itself uses."""
     codename = ""
     for line in (etc / "os-release").read_text(encoding="utf-8").splitlines():
@@ -348,8 +405,9 @@ def host_sources(release: str, etc: Path = Path("/etc")) -> List[str]:
     files = [etc / "apt" / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
     entries = [
         entry
-        for file in files if file.is_file()
-        for entry in source_entries(file.read_text(encoding="utf-8"), file.suffix == ".sources")
+        for file in files
+        if file.is_file()
+        for entry in source_entries(file.read_text(encoding="utf-8"), deb822=file.suffix == ".sources")
     ]
     archive = next((uri for uri, suite in entries if suite == codename), archive)
     security = next((uri for uri, suite in entries if suite == codename + "-security"), security)
@@ -360,7 +418,7 @@ def host_sources(release: str, etc: Path = Path("/etc")) -> List[str]:
     ]
 
 
-def proxy_environment() -> Dict[str, str]:
+def proxy_environment() -> dict[str, str]:
     """The environment, with the proxy that apt on this host goes through."""
     env = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     for scheme in ("http", "https"):
@@ -381,9 +439,10 @@ def write(root: Path, path: str, text: str) -> None:
 def write_skeleton(root: Path, spec: Spec) -> None:
     """Files that packages look at while they are configured: the initramfs is made only once."""
     write(root, "etc/fstab", f"PARTUUID={root_guid(spec)} / ext4 defaults,errors=remount-ro 0 1\n")
-    write(root, "etc/initramfs-tools/conf.d/kvmfleet", "MODULES=list\nCOMPRESS=zstd\n")
+    write(root, "etc/initramfs-tools/conf.d/kvmfleet", "MODULES=list\nCOMPRESS=zstd\nFSTYPE=ext4\n")
     write(root, "usr/share/initramfs-tools/modules.d/kvmfleet", "\n".join(BOOT_MODULES) + "\n")
     write(root, "etc/cloud/cloud.cfg.d/10_kvmfleet.cfg", CLOUD_CFG)
+    write(root, "etc/cloud/ds-identify.cfg", DS_IDENTIFY)
     write(root, "etc/systemd/system/systemd-networkd-wait-online.service.d/any.conf", WAIT_ONLINE)
     write(root, "etc/default/locale", "LANG=C.UTF-8\n")
 
@@ -393,14 +452,20 @@ def bootstrap(root: Path, skeleton: Path, spec: Spec) -> None:
     sources = spec.sources or host_sources(spec.release)
     run(
         [
-            "mmdebstrap", "--mode=root", "--variant=apt", "--format=directory", "--quiet",
+            "mmdebstrap",
+            "--mode=root",
+            "--variant=apt",
+            "--format=directory",
+            "--quiet",
             "--aptopt=APT::Install-Recommends false",
             "--aptopt=Acquire::Languages none",
             "--aptopt=Acquire::Retries 3",
             "--dpkgopt=force-unsafe-io",
             "--include=" + ",".join([*PACKAGES, *spec.packages]),
-            f"--setup-hook=cp -r --no-preserve=ownership {skeleton}/. \"$1\"",
-            spec.release, str(root), *sources,
+            f'--setup-hook=cp -r --no-preserve=ownership {shlex.quote(str(skeleton))}/. "$1"',
+            spec.release,
+            str(root),
+            *sources,
         ],
         env=proxy_environment(),
     )
@@ -409,8 +474,15 @@ def bootstrap(root: Path, skeleton: Path, spec: Spec) -> None:
 def finish_root(root: Path, spec: Spec) -> None:
     """Nothing of the build or of one machine's identity stays in the image."""
     run(["systemctl", f"--root={root}", "--quiet", "disable", *QUIET_UNITS])
-    for pattern in ("etc/ssh/ssh_host_*", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
-                    "var/lib/systemd/random-seed", "var/log/*.log", "var/log/apt/*", "var/cache/ldconfig/*"):
+    for pattern in (
+        "etc/ssh/ssh_host_*",
+        "etc/apt/apt.conf.d/99mmdebstrap",
+        "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+        "var/lib/systemd/random-seed",
+        "var/log/*.log",
+        "var/log/apt/*",
+        "var/cache/ldconfig/*",
+    ):
         for path in root.glob(pattern):
             path.unlink()
     (root / "etc/machine-id").write_text("", encoding="ascii")
@@ -420,7 +492,9 @@ def finish_root(root: Path, spec: Spec) -> None:
     write(root, "boot/grub/grub.cfg", GRUB_CFG.format(args=args))
     for link in ("vmlinuz", "initrd.img"):
         if not (root / link).exists():
-            raise Refusal(f"the packages left no /{link}: debian_image_release or debian_image_packages does not fit")
+            raise RefusedError(
+                f"the packages left no /{link}: debian_image_release or debian_image_packages does not fit"
+            )
 
 
 # ---- disk ----------------------------------------------------------------------------------
@@ -428,7 +502,7 @@ def finish_root(root: Path, spec: Spec) -> None:
 
 def partition(disk: Path, spec: Spec) -> None:
     """An empty disk file with its partition table."""
-    with open(disk, "wb") as file:
+    with disk.open("wb") as file:
         file.truncate(spec.size)
     parts = [
         (14, BIOS_AT, BIOS_BYTES, BIOS_TYPE, uuid.uuid5(RECIPES, spec.recipe + "/bios")),
@@ -439,7 +513,10 @@ def partition(disk: Path, spec: Spec) -> None:
         f"{number} : start={at // SECTOR}, size={size // SECTOR}, type={kind}, uuid={guid}\n"
         for number, at, size, kind, guid in parts
     )
-    run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", str(disk)], f"label: gpt\nlabel-id: {disk_guid(spec)}\n{table}")
+    run(
+        ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", str(disk)],
+        f"label: gpt\nlabel-id: {disk_guid(spec)}\n{table}",
+    )
 
 
 def root_bytes(spec: Spec) -> int:
@@ -449,20 +526,43 @@ def root_bytes(spec: Spec) -> int:
 
 def write_root_fs(disk: Path, root: Path, spec: Spec) -> None:
     """The root file system, in place. Features GRUB 2.06 (Debian 12) cannot read are left out."""
-    run([
-        "mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-m", "1",
-        "-O", "^metadata_csum_seed,^orphan_file",
-        "-E", f"offset={ROOT_AT},lazy_itable_init=0,lazy_journal_init=0,assume_storage_prezeroed=1,nodiscard",
-        "-d", str(root), str(disk), f"{root_bytes(spec) // 1024}k",
-    ])
+    run(
+        [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-L",
+            "root",
+            "-m",
+            "1",
+            "-O",
+            "^metadata_csum_seed,^orphan_file",
+            "-E",
+            f"offset={ROOT_AT},lazy_itable_init=0,lazy_journal_init=0,assume_storage_prezeroed=1,nodiscard",
+            "-d",
+            str(root),
+            str(disk),
+            f"{root_bytes(spec) // 1024}k",
+        ]
+    )
 
 
 def grub_image(target: str, out: Path, modules: str) -> None:
     """GRUB's core image; it looks for its configuration on partition 1 of the disk it comes from."""
-    run([
-        "grub-mkimage", "-O", target, "-o", str(out), "-p", "(,gpt1)/boot/grub",
-        *f"part_gpt ext2 normal configfile linux boot test echo {modules}".split(),
-    ])
+    run(
+        [
+            "grub-mkimage",
+            "-O",
+            target,
+            "-o",
+            str(out),
+            "-p",
+            "(,gpt1)/boot/grub",
+            *f"part_gpt ext2 normal configfile linux boot test echo {modules}".split(),
+        ]
+    )
 
 
 def write_bios_boot(disk: Path, work: Path) -> None:
@@ -476,12 +576,12 @@ def write_bios_boot(disk: Path, work: Path) -> None:
     core = bytearray((work / "core.img").read_bytes())
     core += bytes(-len(core) % SECTOR)
     if len(core) > BIOS_BYTES:
-        raise Refusal("GRUB's core image does not fit its partition")
+        raise RefusedError("GRUB's core image does not fit its partition")
     at = BIOS_AT // SECTOR
     struct.pack_into("<Q", boot, 0x5C, at)
     boot[0x66:0x68] = b"\x90\x90"
     struct.pack_into("<QH", core, 0x1F4, at + 1, len(core) // SECTOR - 1)
-    with open(disk, "r+b") as file:
+    with disk.open("r+b") as file:
         file.write(boot[:440])
         file.seek(BIOS_AT)
         file.write(core)
@@ -494,7 +594,7 @@ def write_efi(disk: Path, work: Path) -> None:
     run(["mkfs.vfat", "-n", "EFI", "-C", str(esp), str(EFI_BYTES // 1024)])
     run(["mmd", "-i", str(esp), "::EFI", "::EFI/BOOT"])
     run(["mcopy", "-i", str(esp), str(work / "bootx64.efi"), "::EFI/BOOT/BOOTX64.EFI"])
-    with open(disk, "r+b") as file:
+    with disk.open("r+b") as file:
         file.seek(EFI_AT)
         file.write(esp.read_bytes())
 
@@ -510,7 +610,22 @@ def build(work: Path, spec: Spec) -> Path:
     remove_tree(root)
     write_bios_boot(disk, work)
     write_efi(disk, work)
-    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", "-W", str(disk), str(image)])
+    run(
+        [
+            "qemu-img",
+            "convert",
+            "-f",
+            "raw",
+            "-O",
+            "qcow2",
+            "-c",
+            "-o",
+            "compression_type=zstd",
+            "-W",
+            str(disk),
+            str(image),
+        ]
+    )
     disk.unlink()
     run(["qemu-img", "check", "-q", str(image)])
     return image
@@ -521,7 +636,7 @@ def build(work: Path, spec: Spec) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Remove a work directory; a mount that a killed build left in it is taken off first."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+    with Path("/proc/self/mountinfo").open(encoding="utf-8") as table:
         mounts = [line.split()[4] for line in table]
     for mount in sorted((m for m in mounts if m.startswith(f"{path}/")), reverse=True):
         run(["umount", "--lazy", mount])
@@ -529,84 +644,96 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
-def work_directory(spec: Spec) -> Iterator[Path]:
-    """A fresh directory for one build at a time; what a killed build left is removed."""
+def one_build_at_a_time(spec: Spec) -> Iterator[None]:
+    """Holds the work directory; another build, or what a killed one left running, is waited for."""
     spec.workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(spec.workdir / "lock", "w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refusal(f"another build is at work in {spec.workdir}") from error
-        work = spec.workdir / "build"
-        if work.exists():
-            remove_tree(work)
-        free = shutil.disk_usage(spec.workdir).free
-        if free < BUILD_NEEDS:
-            raise Refusal(
-                f"the build needs {BUILD_NEEDS // MIB} MiB in {spec.workdir}, {free // MIB} MiB are free:"
-                " free some, or set debian_image_workdir"
-            )
-        work.mkdir(mode=0o755)
-        try:
-            yield work
-        finally:
-            remove_tree(work)
+    with (spec.workdir / "lock").open("w", encoding="ascii") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        deadline = time.monotonic() + WAIT_FOR_BUILD
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise RefusedError(f"another build is still at work in {spec.workdir}") from error
+                time.sleep(1)
+        yield
+
+
+@contextmanager
+def work_directory(spec: Spec) -> Iterator[Path]:
+    """A fresh directory for the build; what a killed one left is removed."""
+    work = spec.workdir / "build"
+    if work.exists():
+        remove_tree(work)
+    free = shutil.disk_usage(spec.workdir).free
+    if free < BUILD_NEEDS:
+        raise RefusedError(
+            f"the build needs {BUILD_NEEDS // MIB} MiB in {spec.workdir}, {free // MIB} MiB are free:"
+            " free some, or set debian_image_workdir"
+        )
+    work.mkdir(mode=0o755)
+    try:
+        yield work
+    finally:
+        remove_tree(work)
 
 
 def place(image: Path, target: Path) -> None:
     """Give the finished image its name in the pool, whole or not at all."""
     partial = target.parent / f".{target.name}.partial"
     if image.stat().st_dev == target.parent.stat().st_dev:
-        os.replace(image, partial)
+        image.replace(partial)
     else:
         try:
             shutil.copyfile(image, partial)
         except OSError:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
             raise
-    os.chmod(partial, 0o644)
-    with open(partial, "rb") as file:
+    partial.chmod(0o644)
+    with partial.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(partial, target)
+    partial.replace(target)
 
 
-def make(spec: Spec, pool: Pool) -> Dict[str, Any]:
-    """Build, place, and let libvirt see it."""
-    if pool.state != "active" or pool.path is None:
-        raise Refusal(f"pool {spec.pool} is {pool.state} on this host")
-    target = pool.path / spec.name
-    begin = time.monotonic()
+def make(spec: Spec, target: Path) -> None:
+    """Build the image and give it its name."""
     with work_directory(spec) as work:
         image = build(work, spec)
         refuse_when_used(target)
         place(image, target)
-    virsh("pool-refresh", spec.pool)
-    return {"path": str(target), "bytes": target.stat().st_size, "seconds": round(time.monotonic() - begin)}
 
 
-def result_of(spec: Spec) -> Dict[str, Any]:
-    """Plan, and unless only a prediction is wanted, do it."""
+def apply(spec: Spec, pool: Pool) -> Plan:
+    """Do what is planned once nobody else builds, and let libvirt see it; returns what was done."""
+    if pool.state != "active" or pool.path is None:
+        raise RefusedError(f"pool {spec.pool} is {pool.state} on this host: it must be active to take an image")
+    with one_build_at_a_time(spec):
+        plan = plan_of(spec, pool)
+        if plan.build:
+            make(spec, pool.path / spec.name)
+        if plan.refresh:
+            virsh("pool-refresh", spec.pool)
+    return plan
+
+
+def result_of(spec: Spec) -> dict[str, Any]:
+    """What was done, or with check what would be."""
     pool = pool_on_host(spec.pool)
-    plan = plan_of(spec, pool)
-    result: Dict[str, Any] = {
+    plan = plan_of(spec, pool) if spec.check else apply(spec, pool)
+    return {
         "changed": plan.build or plan.refresh,
         "build": plan.build,
         "msg": plan.msg,
         "pool": pool.state,
         "path": str(pool.path / spec.name) if pool.path else None,
     }
-    if spec.check:
-        return result
-    if plan.build:
-        result.update(make(spec, pool))
-    elif plan.refresh:
-        virsh("pool-refresh", spec.pool)
-    return result
 
 
 def stop(number: int, _frame: object) -> NoReturn:
     """Leave by way of the clean-up when told to end."""
-    raise Refusal(f"ended by signal {number}")
+    raise RefusedError(f"ended by signal {number}")
 
 
 def refused(msg: str) -> int:
@@ -616,11 +743,12 @@ def refused(msg: str) -> int:
 
 
 def main() -> int:
+    """The exit status; the answer is on standard output, what went wrong on standard error."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, stop)
     try:
         result = result_of(spec_of(json.loads(sys.argv[1])))
-    except Refusal as refusal:
+    except RefusedError as refusal:
         return refused(str(refusal))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
