@@ -1,0 +1,91 @@
+"""The stages of the suite, in the order in which they run: the quickest answer first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import ansible_test
+import command
+import junit
+import lint
+import matrix
+import workspace
+from outcome import Outcome, failed, passed
+from place import BIN, ROOT, Run, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Stage(NamedTuple):
+    """A named part of the suite; `by_default` ones make up `make test`."""
+
+    name: str
+    outcomes: Callable[[Run], list[Outcome]]
+    needs_lab: bool = False
+    by_default: bool = True
+
+
+def unit(run: Run) -> list[Outcome]:
+    """The pure rooms and the tool chain's own promises."""
+    return _pytest("unit", run, "-n", "2")
+
+
+def host(run: Run) -> list[Outcome]:
+    """The libvirt room, against the driver that libvirt brings for tests."""
+    return _pytest("host", run)
+
+
+def integration(run: Run) -> list[Outcome]:
+    """The modules, against libvirt and QEMU on the lab hosts."""
+    return _pytest("integration", run, timeout=1500)
+
+
+def sanity(run: Run) -> list[Outcome]:
+    """ansible-test sanity, on the pinned ansible-core."""
+    return ansible_test.sanity(workspace.make(run.folder / "sanity"), BIN, run.log("sanity"))
+
+
+def molecule(run: Run) -> list[Outcome]:
+    """The roles, each scenario one test.
+
+    A `default` scenario without a converge playbook only makes what the others share.
+    """
+    folder = ROOT / "extensions" / "molecule"
+    names = [path.parent.name for path in sorted(folder.glob("*/molecule.yml"))]
+    return [_scenario(name, run) for name in names if name != "default" or (folder / name / "converge.yml").exists()]
+
+
+def _scenario(name: str, run: Run) -> Outcome:
+    done = command.run(
+        [BIN / "molecule", "test", "--scenario-name", name],
+        log=run.log(f"molecule-{name}"),
+        cwd=ROOT / "extensions",
+        env=environment(ANSIBLE_FORCE_COLOR="false", NO_COLOR="1"),
+        timeout=900,
+    )
+    return failed(f"molecule {name}", done.tail()) if done.status else passed(f"molecule {name}")
+
+
+def _pytest(name: str, run: Run, *options: str, timeout: float = 600) -> list[Outcome]:
+    """The tests of tests/NAME; a suite that stops before any test is a failure with its output."""
+    report = run.folder / f"{name}.xml"
+    done = command.run(
+        [BIN / "python", "-m", "pytest", f"tests/{name}", f"--junitxml={report}", "--color=no", *options],
+        log=run.log(name),
+        cwd=ROOT,
+        env=environment(),
+        timeout=timeout,
+    )
+    return junit.with_status(junit.outcomes(report), done, f"pytest tests/{name}")
+
+
+STAGES = (
+    Stage("unit", unit),
+    Stage("host", host),
+    Stage("lint", lint.stage),
+    Stage("sanity", sanity),
+    Stage("integration", integration, needs_lab=True),
+    Stage("molecule", molecule, needs_lab=True),
+    Stage("matrix", matrix.stage, by_default=False),
+)
