@@ -1,0 +1,198 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan carried out on a host that is a value: what libvirt would do, as far as documents tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, key_of
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+
+Args = Mapping[str, Any]
+SECTIONS = {4: "dhcp/host", 5: "dhcp/range", 10: "dns/host"}
+
+
+def applied(host: Host, plan: Plan) -> Host:
+    """The host after every step of the plan was carried out."""
+    pools, networks, domains = dict(host.pools), dict(host.networks), dict(host.domains)
+    things: dict[str, dict[str, Any]] = {"pool": pools, "network": networks, "domain": domains}
+    for item in sorted(plan.objects, key=lambda one: ("pool", "network", "volume", "domain").index(one.kind)):
+        for step in item.steps:
+            if item.kind == "volume":
+                pool, _slash, name = item.name.partition("/")
+                pools[pool] = _with_volume(pools, pool, name, step.verb, step.args)
+            else:
+                after = STEPS[item.kind](item.name, things[item.kind].get(item.name), step.verb, step.args)
+                things[item.kind].pop(item.name, None)
+                if after is not None:
+                    things[item.kind][item.name] = after
+    return host._replace(pools=pools, networks=networks, domains=domains)
+
+
+def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, args: Args) -> Pool:
+    volumes = dict(pools[pool].volumes)
+    directory = tree.get(tree.parse(pools[pool].inactive), "target/path")
+    before = volumes.get(name)
+    if verb == "delete":
+        del volumes[name]
+    elif verb == "resize":
+        assert before is not None
+        volumes[name] = before._replace(capacity=args["size"])
+    elif verb == "seed":
+        volumes[name] = Volume(name, pool, f"{directory}/{name}", 380928, "raw", None, args["digest"])
+    elif verb == "fetch":
+        volumes[name] = Volume(name, pool, f"{directory}/{name}", args["size"] or 3 << 30, args["format"] or "qcow2")
+    else:
+        volumes[name] = _created(pools, Volume(name, pool, f"{directory}/{name}"), verb, args)
+    return pools[pool]._replace(volumes=volumes)
+
+
+def _created(pools: Mapping[str, Pool], volume: Volume, verb: str, args: Args) -> Volume:
+    root = tree.parse(args["xml"])
+    assert root.tag == "volume"
+    origin = pools[args["from_pool"]].volumes[args["from_name"]] if args.get("from_name") else None
+    text = tree.get(root, "capacity")
+    return volume._replace(
+        capacity=int(text) if text else origin.capacity if origin else 0,
+        format=tree.get(root, "target/format/@type") or (origin.format if origin else "raw"),
+        backing=origin.path if origin and verb == "create" else None,
+    )
+
+
+def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
+    if verb == "define":
+        _expect(args["xml"], "pool", name)
+        return pool._replace(inactive=args["xml"], persistent=True) if pool else Pool(name, args["xml"], None, False, {})
+    assert pool is not None
+    return _common(pool, verb, args)
+
+
+def _network(name: str, network: Network | None, verb: str, args: Args) -> Network | None:
+    if verb == "define":
+        _expect(args["xml"], "network", name)
+        if network is None:
+            return Network(name, args["xml"], None, False)
+        return network._replace(inactive=args["xml"], persistent=True)
+    assert network is not None
+    if verb == "fingerprint":
+        return network._replace(inactive=_fingerprinted("network", network.inactive, args["raw"]))
+    if verb == "update":
+        assert network.live is not None
+        return network._replace(live=_updated(network.live, args))
+    return _common(network, verb, args)
+
+
+def _common(thing: Any, verb: str, args: Args) -> Any:
+    after = {
+        "start": lambda: thing._replace(live=thing.inactive),
+        "stop": lambda: thing._replace(live=None) if thing.persistent else None,
+        "autostart": lambda: thing._replace(autostart=args["on"]),
+        "undefine": lambda: thing._replace(persistent=False) if thing.live else None,
+    }
+    return after[verb]()
+
+
+def _updated(xml: str, args: Args) -> str:
+    """virNetworkUpdate on a document."""
+    root = tree.parse(xml)
+    entry = tree.parse(args["xml"])
+    above, _slash, tag = SECTIONS[args["section"]].rpartition("/")
+    parent = root if above == "dns" else root.findall("ip")[args["parent"]]
+    peers = parent.findall(f"{above}/{tag}")
+    rule = {"host": ("mac", "ip"), "range": ("start",)}[tag]
+    same = [node for node in peers if any(entry.get(name) and node.get(name) == entry.get(name) for name in rule)]
+    if args["command"] == 3:
+        assert not same, "libvirt refuses an entry that is there already"
+        tree.make(parent, above).append(entry)
+    else:
+        assert len(same) == 1, "libvirt finds no entry to change"
+        if args["command"] == 1:
+            same[0].getparent().replace(same[0], entry)
+        else:
+            tree.remove(same[0])
+    return tree.text_of(root)
+
+
+def _domain(name: str, domain: Domain | None, verb: str, args: Args) -> Domain | None:
+    if verb == "define":
+        _expect(args["xml"], "domain", name)
+        if domain is None:
+            return Domain(name, args["xml"], None, "stopped", False)
+        return domain._replace(inactive=args["xml"], persistent=True)
+    assert domain is not None
+    if verb in ("attach", "detach", "update_device", "balloon", "describe", "metadata"):
+        assert domain.live is not None
+        return domain._replace(live=_plugged(domain.live, verb, args))
+    return _POWER[verb](domain, args)
+
+
+_POWER: dict[str, Callable[[Domain, Args], Domain | None]] = {
+    "fingerprint": lambda domain, args: domain._replace(
+        inactive=_fingerprinted("domain", domain.inactive, args["raw"])
+    ),
+    "autostart": lambda domain, args: domain._replace(autostart=args["on"]),
+    "start": lambda domain, args: domain._replace(
+        live=domain.inactive, state="paused" if args.get("paused") else "running"
+    ),
+    "shutdown": lambda domain, _args: domain._replace(live=None, state="stopped") if domain.persistent else None,
+    "suspend": lambda domain, _args: domain._replace(state="paused"),
+    "resume": lambda domain, _args: domain._replace(state="running"),
+    "wakeup": lambda domain, _args: domain._replace(state="running"),
+    "reset": lambda domain, _args: domain,
+    "undefine": lambda domain, _args: domain._replace(persistent=False) if domain.live else None,
+}
+
+
+def _plugged(xml: str, verb: str, args: Args) -> str:
+    """The running guest's document after a call that changes it."""
+    root = tree.parse(xml)
+    if verb == "balloon":
+        tree.put(root, "currentMemory", str(args["kib"]))
+        root.find("currentMemory").attrib.pop("unit", None)
+    elif verb == "describe":
+        tree.put(root, args["what"], args["text"])
+    elif verb == "metadata":
+        node = tree.parse(args["xml"])
+        keys = frozenset((key.text or "").strip() for key in node)
+        ownership.write(root, ownership.Owned(keys, None, None))
+    else:
+        _plug(root, verb, args)
+    return tree.text_of(root)
+
+
+def _plug(root: Any, verb: str, args: Args) -> None:
+    rules = for_kind(KIND["domain"])
+    device = tree.parse(args["xml"])
+    path = f"devices/{device.tag}"
+    wanted = args.get("key") or key_of(rules, path, device, 0)
+    nodes = {key_of(rules, path, node, place): node for place, node in enumerate(root.findall(path))}
+    if verb == "attach":
+        assert wanted not in nodes, "libvirt refuses a device that is there already"
+        root.find("devices").append(device)
+    elif verb == "detach":
+        tree.remove(nodes[wanted])
+    else:
+        nodes[wanted].getparent().replace(nodes[wanted], device)
+
+
+def _fingerprinted(kind: str, xml: str, raw: str) -> str:
+    root = tree.parse(xml)
+    definition = ownership.fingerprint(root, for_kind(KIND[kind]))
+    ownership.write(root, ownership.read(root)._replace(declared=raw, definition=definition))
+    return tree.text_of(root)
+
+
+def _expect(xml: str, tag: str, name: str) -> None:
+    root = tree.parse(xml)
+    assert root.tag == tag
+    assert tree.get(root, "name") == name
+
+
+STEPS: dict[str, Callable[[str, Any, str, Args], Any]] = {"pool": _pool, "network": _network, "domain": _domain}

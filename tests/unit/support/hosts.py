@@ -1,0 +1,95 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts as values, and what becomes of a host when a plan is carried out, simulated on those values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
+
+MACHINES = {("x86_64", "q35"): "pc-q35-9.2", ("x86_64", "pc"): "pc-i440fx-9.2"}
+
+POOL = """
+<pool type='dir'>
+  <name>{name}</name>
+  <uuid>9c1f1b5e-53f5-4b0b-8a0a-6f6f6f6f6f6f</uuid>
+  <capacity unit='bytes'>0</capacity>
+  <allocation unit='bytes'>0</allocation>
+  <available unit='bytes'>0</available>
+  <source/>
+  <target><path>{path}</path></target>
+</pool>
+"""
+
+NETWORK = """
+<network>
+  <name>{name}</name>
+  <uuid>0a3f27b3-5a3e-4f1e-9a7d-111111111111</uuid>
+  <forward mode='nat'><nat><port start='1024' end='65535'/></nat></forward>
+  <bridge name='virbr0' stp='on' delay='0'/>
+  <mac address='52:54:00:aa:bb:cc'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'>
+    <dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
+  </ip>
+</network>
+"""
+
+STANDARD: Mapping[str, Any] = {"pools": {"default": {}}, "networks": {"default": {}}}
+
+
+def host_of(described: Mapping[str, Any]) -> Host:
+    """A host from plain data: pools, networks and domains by name, each with what differs from the usual."""
+    return Host(
+        uri="qemu:///system",
+        identity="0123456789abcdef/test-host",
+        domains={name: domain_of(name, item) for name, item in (described.get("domains") or {}).items()},
+        networks={name: network_of(name, item or {}) for name, item in (described.get("networks") or {}).items()},
+        pools={name: pool_of(name, item or {}) for name, item in (described.get("pools") or {}).items()},
+        machines=MACHINES,
+        kvm=described.get("kvm", True),
+        arch=described.get("arch", "x86_64"),
+        driver=described.get("driver", "QEMU"),
+        complete=True,
+    )
+
+
+def pool_of(name: str, item: Mapping[str, Any]) -> Pool:
+    """A pool; active unless it says otherwise."""
+    path = item.get("path", "/var/lib/libvirt/images")
+    xml = item.get("xml") or POOL.format(name=name, path=path)
+    live = item.get("live", xml) if item.get("active", True) else None
+    volumes = {volume: volume_of(volume, name, path, facts or {}) for volume, facts in item.get("volumes", {}).items()}
+    return Pool(name, xml, live, item.get("autostart", True), volumes, item.get("persistent", True))
+
+
+def volume_of(name: str, pool: str, directory: str, facts: Mapping[str, Any]) -> Volume:
+    """A volume: a qcow2 file of 10 GiB unless it says otherwise."""
+    return Volume(
+        name,
+        pool,
+        facts.get("path", f"{directory}/{name}"),
+        facts.get("capacity", 10 << 30),
+        facts.get("format", "qcow2"),
+        facts.get("backing"),
+        facts.get("digest"),
+    )
+
+
+def network_of(name: str, item: Mapping[str, Any]) -> Network:
+    """A network; active unless it says otherwise."""
+    xml = item.get("xml") or NETWORK.format(name=name)
+    live = item.get("live", xml) if item.get("active", True) else None
+    return Network(name, xml, live, item.get("autostart", True), item.get("persistent", True))
+
+
+def domain_of(name: str, item: Mapping[str, Any]) -> Domain:
+    """A guest; stopped unless it says otherwise."""
+    state = item.get("state", "stopped")
+    live = item.get("live", item["xml"]) if state not in ("stopped", "crashed") else None
+    keeps = frozenset(item.get("keeps", ()))
+    return Domain(
+        name, item["xml"], live, state, item.get("autostart", False), item.get("persistent", True), keeps
+    )
