@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from .apply import Result, apply_plan
 from .host.connection import Connection
+from .host.judge import Parser, complaints
 from .host.read import Scope, read_addresses, read_host
-from .host.schema import complaints
 from .host.wait import Awaited, addresses_of, until_ready
 from .outcome import Outcome, outcome_of
 from .plan.current import Host
@@ -42,7 +42,7 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         scope = scope_of(stack)
         host = read_host(connection, scope)
         plan = plan_stack(stack, host)
-        _judge(plan, host)
+        _judge(plan, host, Parser(connection))
         if run.check:
             return outcome_of(plan, {}, {})
         results = apply_plan(connection, plan, run.parallel, run.on_error == "stop")
@@ -102,14 +102,18 @@ def _volume_names(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) 
     return [name for name in names if name]
 
 
-def _judge(plan: Plan, host: Host) -> None:
-    """Let libvirt's schemas judge every definition that would be written. Raises Declined."""
+def _judge(plan: Plan, host: Host, parser: Parser) -> None:
+    """Let libvirt judge every definition that would be written. Raises Declined."""
     problems = Problems()
     for item in plan.objects:
         for step in item.steps:
             if step.verb == "define":
+                xml = step.args["xml"]
                 current = getattr(host, KIND[item.kind].plural).get(item.name)
-                for text in complaints(KIND[item.kind].schema, step.args["xml"], current.inactive if current else None):
+                found = complaints(KIND[item.kind].schema, xml, current.inactive if current else None)
+                if not found and item.kind == "domain":
+                    found = [text for text in [parser.complaint(xml)] if text]
+                for text in found:
                     problems.add("{} {}".format(*item.id), text)
     problems.raise_any()
 

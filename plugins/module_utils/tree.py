@@ -117,14 +117,32 @@ def put(parent: Element, path: str, text: str | None) -> None:
         node.text = text
 
 
+def erase(parent: Element, xpath: str) -> None:
+    """Take all elements or attributes that this XPath finds out of a document."""
+    for found in parent.xpath(xpath):
+        if is_element(found):
+            remove(found)
+        else:
+            found.getparent().attrib.pop(found.attrname, None)
+
+
 def remove(node: Element) -> None:
     """Take an element out of its parent."""
     node.getparent().remove(node)
 
 
+def by_tag(parent: Element) -> dict[str, list[Element]]:
+    """The elements of a parent by their tag, in their order."""
+    groups: dict[str, list[Element]] = {}
+    for child in parent:
+        if is_element(child):
+            groups.setdefault(child.tag, []).append(child)
+    return groups
+
+
 def is_element(node: Element) -> bool:
     """Whether the node is an element, not a processing instruction or a comment."""
-    return isinstance(node.tag, str)
+    return isinstance(getattr(node, "tag", None), str)
 
 
 def local(node: Element) -> str:

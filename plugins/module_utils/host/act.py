@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 from .. import tree
 from ..plan import ownership
-from ..plan.rules import for_kind, key_of
+from ..plan.rules import for_kind, keys_among
 from ..spec.kinds import KIND
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
@@ -207,7 +207,7 @@ def _defined_device(domain: Any, path: str, key: str) -> tree.Element | None:
     flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
     rules = for_kind(KIND["domain"])
     nodes = tree.parse(domain.XMLDesc(flags)).findall(path)
-    return next((node for place, node in enumerate(nodes) if key_of(rules, path, node, place) == key), None)
+    return dict(zip(keys_among(rules, path, nodes) or [], nodes)).get(key)
 
 
 def _detach(connection: Connection, domain: Any, args: Args) -> str | None:

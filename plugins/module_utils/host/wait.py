@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .. import tree
-from ..plan.rules import for_kind, key_of
+from ..plan.rules import for_kind, keys_among
 from ..spec.kinds import KIND
 from .connection import Connection, libvirt
 from .read import read_addresses
@@ -102,7 +102,7 @@ def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: st
 def _has(domain: Any, path: str, key: str) -> bool:
     rules = for_kind(KIND["domain"])
     nodes = tree.parse(domain.XMLDesc(0)).findall(path)
-    return any(key_of(rules, path, node, place) == key for place, node in enumerate(nodes))
+    return key in (keys_among(rules, path, nodes) or [])
 
 
 class Awaited(NamedTuple):

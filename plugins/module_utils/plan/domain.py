@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from .. import tree
 from . import ownership, values
 from .current import Domain, Host
+from .guest import macs
 from .identity import derived_uuid
 from .objects import (
     Wanted,
@@ -25,7 +26,7 @@ from .objects import (
 from .overlay import Edit, size_at
 from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
-from .rules import Rules, key_of
+from .rules import Rules, keys_among
 from .site import Declared, Site
 from .volume import users_of, volume_id
 
@@ -83,7 +84,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     edits, settled = overlaid(want, root)
     edits = _without_aliases(edits, site.host)
     check_uuid(want, root, uuid, site)
-    if current is None and root.find("memory") is None:
+    if current is None and want.raw is None and root.find("memory") is None:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
@@ -131,11 +132,6 @@ def _state_after(declared: Declared, current: Domain | None) -> str:
     return (current.state if current else "stopped") if state == "present" else state
 
 
-def macs(root: tree.Element) -> list[str]:
-    """The MAC addresses of a guest's interfaces."""
-    return [(tree.get(node, "mac/@address") or "").lower() for node in root.iterfind("devices/interface")]
-
-
 def _needs(root: tree.Element, declared: Declared, site: Site) -> frozenset[Id]:
     """The objects of this run that a guest stands on."""
     needs: set[Id] = set()
@@ -158,7 +154,9 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
     host = site.host
     root = tree.element("domain", type=want.document.get("type") or _virt_type(host))
     root.append(tree.element("name", declared["name"]))
-    root.append(tree.element("uuid", derived_uuid(host.identity, "domain", declared["name"])))
+    # libvirt wants the UUID that SMBIOS tells the guest to be the guest's own.
+    told = next((node.text for node in want.document.iterfind("sysinfo/system/entry[@name='uuid']")), None)
+    root.append(tree.element("uuid", told or derived_uuid(host.identity, "domain", declared["name"])))
     if want.raw is not None or root.get("type") not in ("kvm", "qemu"):
         if want.document.find("os/type") is None:
             tree.put(root, "os/type", "hvm")
@@ -211,17 +209,12 @@ def _default_devices(devices: tree.Element, machine: str, arch: str) -> None:
 
 def _complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool) -> None:
     """Fill in what a declared device cannot do without where the guest does not have that device yet."""
-    present = {
-        (path, key_of(want.rules, path, node, place))
-        for path, nodes in _device_groups(root).items()
-        for place, node in enumerate(nodes)
-    }
-    for path, nodes in _device_groups(want.document).items():
-        for place, node in enumerate(nodes):
-            if (path, key_of(want.rules, path, node, place)) not in present:
-                for where, text in NEW_DEVICE.get(node.tag, ()):
-                    if tree.get(node, where) is None:
-                        tree.put(node, where, text)
+    for path, nodes in _device_groups(want.typed).items():
+        there = keys_among(want.rules, path, root.findall(path)) or []
+        by_key = dict(zip(keys_among(want.rules, path, want.document.findall(path)) or [], want.document.findall(path)))
+        for key in keys_among(want.rules, path, nodes) or []:
+            if key not in there and key in by_key:
+                _fill(by_key[key])
     memory, balloon = root.find("memory"), root.find("currentMemory")
     follows = (
         not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
@@ -230,6 +223,15 @@ def _complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool
         wanted_memory = want.document.find("memory")
         if wanted_memory is not None and want.document.find("currentMemory") is None:
             wanted_memory.addnext(tree.element("currentMemory", wanted_memory.text, unit=wanted_memory.get("unit")))
+
+
+def _fill(node: tree.Element) -> None:
+    """Fill in a new device."""
+    if node.tag == "graphics" and node.get("type") not in ("vnc", "spice"):
+        return
+    for where, text in NEW_DEVICE.get(node.tag, ()):
+        if tree.get(node, where) is None:
+            tree.put(node, where, text)
 
 
 NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {

@@ -99,17 +99,11 @@ def export(kind: Kind, xml: str) -> Exported:
     ownership.strip(root)
     rules = for_kind(kind)
     found = _take(root, kind.fields, rules, "")
-    for tag in _REPORTED.get(kind.name, ()):
-        node = root.find(tag)
-        if node is not None:
-            root.remove(node)
+    for path in rules.known.told:
+        tree.erase(root, path)
     if len(root) or root.attrib:
         found["xml"] = tree.text_of(root)
     return found
-
-
-# What a definition tells without being a part of it.
-_REPORTED: dict[str, tuple[str, ...]] = {"pool": ("capacity", "allocation", "available")}
 
 
 def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: str) -> Exported:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Sequence
 
 from .. import tree
 from .current import Domain
@@ -36,7 +36,8 @@ def concrete(declared: Declared, site: Site) -> Declared:
         _unique(declared["disks"], "target", where + ": disks", site.problems)
     if declared.get("interfaces") is not None:
         result["interfaces"] = _interfaces(declared, current, root, where, site)
-        _unique(result["interfaces"], "mac", where + ": interfaces", site.problems)
+        present = [] if root is None else macs(root)
+        _unique(result["interfaces"], "mac", where + ": interfaces", site.problems, present)
     if declared.get("cloud_init") is not None:
         seed = _seed(declared, root, where, site)
         result["disks"] = [*(result.get("disks") or []), seed]
@@ -50,13 +51,14 @@ def concrete(declared: Declared, site: Site) -> Declared:
     return result
 
 
-def _unique(items: list[Mapping[str, Any]], option: str, where: str, problems: Problems) -> None:
-    seen: set[Any] = set()
-    for item in items:
-        value = item.get(option)
-        if value is not None and value in seen:
+def _unique(
+    items: list[Mapping[str, Any]], option: str, where: str, problems: Problems, known: Sequence[str] = ()
+) -> None:
+    """A problem for each value that two items have, unless as many have it already: known."""
+    given = [item[option] for item in items if item.get(option) is not None]
+    for value in dict.fromkeys(given):
+        if given.count(value) > max(1, known.count(value)):
             problems.add(where, f"{option} {value} is declared twice")
-        seen.add(value)
 
 
 def _node(root: tree.Element | None, target: str) -> tree.Element | None:
@@ -73,8 +75,16 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     given = [name for name in ("image", "volume", "file", "block") if item.get(name)]
     if len(given) > 1:
         site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
-    for name, option in (("pool", "pool"), ("image_pool", "pool")):
-        if item.get(name) and not site.knows(option, item[name]):
+    if (
+        node is not None
+        and item.get("volume")
+        and tree.get(node, "source/@volume") == item["volume"]
+        and not item.get("size")
+    ):
+        # The disk is that volume already, whether or not its pool can be looked into now.
+        return {name: value for name, value in item.items() if name not in ("image", "image_pool")}
+    for name in ("pool", "image_pool"):
+        if item.get(name) and not site.knows("pool", item[name]):
             site.problems.add(f"{where}.{name}", f"pool {item[name]} is neither there nor declared")
     result = {
         name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")
@@ -196,7 +206,7 @@ def _interfaces(
     names = _names(items)
     for item, name in zip(items, names):
         at = "{}: interfaces[{}]".format(where, item.get("name") or item.get("mac") or name)
-        _check_interface(item, at, site)
+        _check_interface(item, at, site, [network for _mac, network, _bridge in present])
         if not item.get("mac"):
             mac = derived_mac(site.host.identity, declared["name"], name)
             item["mac"] = mac if any(fact[0] == mac for fact in present) and mac not in taken else None
@@ -247,10 +257,15 @@ def _matching(item: Declared, present: list[tuple[str, str | None, str | None]],
     return None
 
 
-def _check_interface(item: Declared, where: str, site: Site) -> None:
+def macs(root: tree.Element) -> list[str]:
+    """The MAC addresses of a guest's interfaces."""
+    return [(tree.get(node, "mac/@address") or "").lower() for node in root.iterfind("devices/interface")]
+
+
+def _check_interface(item: Declared, where: str, site: Site, attached: Sequence[str | None]) -> None:
     if item.get("network") and item.get("bridge"):
         site.problems.add(where, "network and bridge exclude each other")
-    if item.get("network") and not site.knows("network", item["network"]):
+    if item.get("network") and item["network"] not in attached and not site.knows("network", item["network"]):
         site.problems.add(where + ".network", "network {} is neither there nor declared".format(item["network"]))
     if item.get("address") and not item.get("network"):
         site.problems.add(where + ".address", "needs a network that gives addresses out")

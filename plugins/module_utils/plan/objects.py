@@ -49,6 +49,8 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], probl
     if raw is None:
         return Wanted(kind, where, typed, typed, ownership.keys_of(typed, rules), lists, None)
     ownership.strip(raw)
+    for path in rules.known.told:
+        tree.erase(raw, path)
     keys = frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules)) | ownership.keys_of(typed, rules)
     digest = ownership.fingerprint(raw, rules)
     overlay(raw, typed, rules)

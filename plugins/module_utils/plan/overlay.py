@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .. import tree
 from . import values
-from .rules import Rules, join, key_of, read_attribute
+from .rules import Rules, join, key_of, keys_among, read_attribute
 
 # In a declared tree: this element, or this attribute, shall not be there.
 ABSENT = "{urn:kvmfleet:libvirt}absent"
@@ -66,11 +66,7 @@ def _merge(
         if text and not rules.same(path, text, (have.text or "").strip()):
             edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
             have.text = want.text
-    groups: dict[str, list[tree.Element]] = {}
-    for child in want:
-        if tree.is_element(child):
-            groups.setdefault(child.tag, []).append(child)
-    for tag, wanted in groups.items():
+    for tag, wanted in tree.by_tag(want).items():
         _merge_children(have, tag, wanted, rules, path, trail, edits)
 
 
@@ -91,7 +87,7 @@ def _merge_attribute(
     have.set(name, text)
     if name == "prefix":
         have.attrib.pop("netmask", None)
-    for dropped in rules.drops.get(where, ()):
+    for dropped in rules.known.drops.get(where, ()):
         parent = have.getparent() if dropped.startswith("../") else have
         node = parent.find(dropped.replace("../", "")) if parent is not None else None
         if node is not None:
@@ -155,12 +151,19 @@ def _merge_single(
             have.remove(node)
     elif node is not None:
         _merge(node, want, rules, where, trail, edits)
-    else:
+    elif not _says_nothing(want, rules, where):
         node = add(have, want)
         if len(want) or want.attrib or rules.types.get(where) in (None, "flag"):
             _note_added(node, rules, where, trail, edits)
         else:
             edits.append(Edit(where, None, _text(node, rules, where), trail))
+
+
+def _says_nothing(want: tree.Element, rules: Rules, where: str) -> bool:
+    """Whether all that a declared element says is what libvirt leaves out because it means the same."""
+    if where in rules.units or rules.types.get(where) == "flag" or not (len(want) or want.attrib):
+        return where in rules.known.omitted and rules.same(where, (want.text or "").strip(), None)
+    return not _probe(tree.element(want.tag), want, rules, where)
 
 
 def _text(node: tree.Element, rules: Rules, where: str) -> str | None:
@@ -177,17 +180,17 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
     if where not in rules.units:
         for name, text in node.attrib.items():
             edits.append(Edit(join(where, "@" + name), None, text, trail))
-    lists: dict[str, list[tree.Element]] = {}
-    for place, child in enumerate(node):
-        below = join(where, child.tag)
-        key = key_of(rules, below, child, place)
-        if key is not None:
-            edits.append(Edit(below, None, child, (*trail, Place(below, key, child))))
+    for tag, children in tree.by_tag(node).items():
+        below = join(where, tag)
+        keys = keys_among(rules, below, children)
+        if keys is not None:
+            places = (Place(below, key, child) for key, child in zip(keys, children))
+            edits.extend(Edit(below, None, place.node, (*trail, place)) for place in places)
         elif rules.types.get(below) == "items":
-            lists.setdefault(below, []).append(child)
+            edits.append(Edit(below, None, tuple(children), trail))
         else:
-            _note_added(child, rules, below, trail, edits)
-    edits.extend(Edit(below, None, tuple(children), trail) for below, children in lists.items())
+            for child in children:
+                _note_added(child, rules, below, trail, edits)
     if len(edits) == found:
         edits.append(Edit(where, None, node, trail))
 
@@ -201,9 +204,8 @@ def _merge_keyed(
     trail: tuple[Place, ...],
     edits: list[Edit],
 ) -> None:
-    by_key = {key_of(rules, where, node, place): node for place, node in enumerate(current)}
-    for place, want in enumerate(wanted):
-        key = key_of(rules, where, want, place) or ""
+    by_key = dict(zip(keys_among(rules, where, current) or [], current))
+    for key, want in zip(keys_among(rules, where, wanted) or [], wanted):
         node = by_key.get(key)
         if want.get(ABSENT):
             if node is not None:

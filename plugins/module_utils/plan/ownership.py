@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .. import tree
 from .overlay import Edit, Place
-from .rules import Rules, join, key_of
+from .rules import Rules, join, keys_among
 
 NAMESPACE = "urn:kvmfleet:libvirt"
 PREFIX = "kvmfleet"
@@ -104,17 +104,16 @@ def places(
     root: tree.Element, rules: Rules, path: str = "", trail: tuple[Place, ...] = ()
 ) -> Iterator[tuple[Place, ...]]:
     """The trails of all keyed elements of a document."""
-    count: dict[str, int] = {}
-    for child in root:
-        if not tree.is_element(child) or child.tag == "metadata":
+    for tag, children in tree.by_tag(root).items():
+        if tag == "metadata":
             continue
-        where = join(path, child.tag)
-        key = key_of(rules, where, child, count.get(where, 0))
-        count[where] = count.get(where, 0) + 1
-        below = trail if key is None else (*trail, Place(where, key, child))
-        if key is not None:
-            yield below
-        yield from places(child, rules, where, below)
+        where = join(path, tag)
+        keys = keys_among(rules, where, children)
+        for number, child in enumerate(children):
+            below = trail if keys is None else (*trail, Place(where, keys[number], child))
+            if keys is not None:
+                yield below
+            yield from places(child, rules, where, below)
 
 
 def key(trail: tuple[Place, ...]) -> str:

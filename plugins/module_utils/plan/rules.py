@@ -10,39 +10,39 @@ tables; what a table cannot say stands here, each with its source in libvirt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 from .. import tree
 from ..spec.field import Field, Kind
 from . import values
-
-Key = Callable[[tree.Element, int], str]
+from .known import KNOWN, Known
 
 
 class Rules(NamedTuple):
     """What the overlay has to know of one kind's documents.
 
-    keys: how one of several elements with the same path is told from the others (element, its place among them → key).
-    types: value type of a path. units: unit that a size at this path has when it says none.
+    known: facts about these documents. types: value type of a path. units: unit of a size that says none.
     fields: the table row of a path. implied: paths that are written because of another field.
-    drops: children that lose their meaning when this attribute changes.
     """
 
     kind: Kind
-    keys: Mapping[str, Key]
+    known: Known
     types: Mapping[str, str]
     units: Mapping[str, str]
     fields: Mapping[str, Field]
     implied: frozenset[str]
-    drops: Mapping[str, tuple[str, ...]]
 
     def same(self, path: str, want: str, have: str | None) -> bool:
         """Whether the declared text at this path means what the current one means."""
         if have is None:
+            have = self.known.omitted.get(path)
+        if have is None:
             return False
         if want == have:
             return True
-        compare = values.VALUES.get(self.types.get(path, "text"), values.VALUES["text"]).same
+        # An address counts in whatever base it is written: slot='4' is slot='0x04'.
+        fallback = "int" if "/address/@" in path else "text"
+        compare = values.VALUES.get(self.types.get(path, fallback), values.VALUES["text"]).same
         return bool(compare(want) == compare(have))
 
     def is_secret(self, path: str) -> bool:
@@ -51,115 +51,9 @@ class Rules(NamedTuple):
         return field is not None and field.secret
 
 
-def _attribute(path: str, fallback: str = "") -> Key:
-    """Key by the text at a path, lower-cased; by this word, or by the place where that is missing."""
-
-    def key(node: tree.Element, place: int) -> str:
-        return (tree.get(node, path) or "").lower() or fallback or str(place)
-
-    return key
-
-
-def _exact(path: str) -> Key:
-    def key(node: tree.Element, place: int) -> str:
-        return tree.get(node, path) or str(place)
-
-    return key
-
-
-def _joined(*paths: str) -> Key:
-    def key(node: tree.Element, _place: int) -> str:
-        return ",".join(tree.get(node, path) or "" for path in paths)
-
-    return key
-
-
-def _place(_node: tree.Element, place: int) -> str:
-    return str(place)
-
-
-def _hostdev(node: tree.Element, place: int) -> str:
-    source = node.find("source")
-    if source is None:
-        return str(place)
-    return ",".join("{}={}".format(*pair) for part in source.iter() for pair in sorted(part.attrib.items()))
-
-
-def _namespace(node: tree.Element, _place: int) -> str:
-    return str(node.tag)
-
-
-def _ip_family(node: tree.Element, place: int) -> str:
-    """Addresses of a network are known by family and place: the address itself may be declared anew."""
-    earlier = [peer for peer in node.itersiblings("ip", preceding=True) if _family(peer) == _family(node)]
-    return "{}{}".format(_family(node), "" if not earlier else ".%d" % len(earlier))
-
-
-def _family(node: tree.Element) -> str:
-    return str(node.get("family") or ("ipv6" if ":" in node.get("address", "") else "ipv4"))
-
-
-DOMAIN_KEYS: dict[str, Key] = {
-    "devices/disk": _exact("target/@dev"),
-    "devices/interface": _attribute("mac/@address"),
-    "devices/controller": _joined("@type", "@index"),
-    "devices/filesystem": _exact("target/@dir"),
-    "devices/hostdev": _hostdev,
-    "devices/channel": _exact("target/@name"),
-    "devices/serial": _attribute("target/@port"),
-    "devices/parallel": _attribute("target/@port"),
-    "devices/console": _attribute("target/@port"),
-    "devices/graphics": _exact("@type"),
-    "devices/video": _place,
-    "devices/input": _joined("@type", "@bus"),
-    "devices/sound": _place,
-    "devices/audio": _attribute("@id"),
-    "devices/rng": _place,
-    "devices/memory": _place,
-    "devices/redirdev": _place,
-    "devices/smartcard": _place,
-    "devices/hub": _place,
-    "devices/panic": _exact("@model"),
-    "devices/shmem": _exact("@name"),
-    "devices/lease": _exact("key"),
-    "devices/watchdog": _place,
-    "devices/tpm": _place,
-    "cpu/feature": _exact("@name"),
-    "cpu/numa/cell": _attribute("@id"),
-    "clock/timer": _exact("@name"),
-    "vcpus/vcpu": _exact("@id"),
-    "cputune/vcpupin": _exact("@vcpu"),
-    "cputune/iothreadpin": _exact("@iothread"),
-    "iothreadids/iothread": _exact("@id"),
-    "numatune/memnode": _exact("@cellid"),
-    "metadata/*": _namespace,
-}
-
-NETWORK_KEYS: dict[str, Key] = {
-    "ip": _ip_family,
-    "ip/dhcp/host": lambda node, place: (
-        node.get("mac") or node.get("id") or node.get("name") or node.get("ip") or str(place)
-    ).lower(),
-    "dns/host": _exact("@ip"),
-    "dns/txt": _exact("@name"),
-    "dns/srv": _joined("@service", "@protocol", "@domain", "@target", "@port"),
-    "portgroup": _exact("@name"),
-    "route": _joined("@family", "@address", "@prefix", "@netmask"),
-    "metadata/*": _namespace,
-}
-
-# A changed source type makes the old source meaningless; a changed bus the old address (virtManager does the same).
-DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
-    "devices/disk/@type": ("source", "backingStore"),
-    "devices/interface/@type": ("source",),
-    "devices/disk/target/@bus": ("../address", "../alias"),
-    "devices/rng/backend/@model": (),
-}
-
-
-def _rules(kind: Kind, keys: dict[str, Key], drops: dict[str, tuple[str, ...]]) -> Rules:
-    types: dict[str, str] = {}
-    units: dict[str, str] = {}
+def _rules(kind: Kind, known: Known) -> Rules:
+    types = dict(known.types)
+    units = dict(known.units)
     rows: dict[str, Field] = {}
     implied = set()
 
@@ -177,7 +71,7 @@ def _rules(kind: Kind, keys: dict[str, Key], drops: dict[str, tuple[str, ...]]) 
             enter(field.fields, path)
 
     enter(kind.fields, "")
-    return Rules(kind, keys, types, units, rows, frozenset(implied - set(rows)), drops)
+    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)))
 
 
 def join(above: str, path: str) -> str:
@@ -190,18 +84,33 @@ def join(above: str, path: str) -> str:
 def for_kind(kind: Kind) -> Rules:
     """The rules of this kind, made once."""
     if kind.name not in _MADE:
-        _MADE[kind.name] = _rules(kind, KEYS.get(kind.name, {}), DOMAIN_DROPS if kind.name == "domain" else {})
+        _MADE[kind.name] = _rules(kind, KNOWN.get(kind.name, Known()))
     return _MADE[kind.name]
 
 
-KEYS: dict[str, dict[str, Key]] = {"domain": DOMAIN_KEYS, "network": NETWORK_KEYS}
 _MADE: dict[str, Rules] = {}
 
 
 def key_of(rules: Rules, path: str, node: tree.Element, place: int) -> str | None:
     """The key of an element among those with the same path, or None where the path has no rule."""
-    rule = rules.keys.get(path) or (rules.keys.get(path.rpartition("/")[0] + "/*") if "/" in path else None)
+    rule = rules.known.keys.get(path) or (rules.known.keys.get(path.rpartition("/")[0] + "/*") if "/" in path else None)
     return None if rule is None else rule(node, place)
+
+
+def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] | None:
+    """The keys of all elements with one path in their order, None where the path has no rule.
+
+    Two that would have one key (two interfaces with one MAC address that work together) are told apart by their order.
+    """
+    seen: dict[str, int] = {}
+    keys = []
+    for place, node in enumerate(nodes):
+        key = key_of(rules, path, node, place)
+        if key is None:
+            return None
+        seen[key] = seen.get(key, 0) + 1
+        keys.append(key if seen[key] == 1 else f"{key}#{seen[key]}")
+    return keys
 
 
 def read_attribute(node: tree.Element, name: str) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 from .. import tree
 from ..spec.kinds import KIND, KINDS
 from .current import Host
-from .domain import macs, plan_absent, plan_domain
-from .guest import concrete
+from .domain import plan_absent, plan_domain
+from .guest import concrete, macs
 from .network import plan_network
 from .objects import Wanted, by_name, list_paths, wanted
 from .ownership import SEED
