@@ -11,6 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .host.connection import HypervisorError, MissingLibrary
 from .plan.problem import Declined
+from .plan.words import masked_options
 from .reconcile import Run, gather, reconcile
 from .spec.field import Field, Kind
 from .spec.kinds import INFO, KINDS, STACK, module_fields, module_spec
@@ -18,19 +19,20 @@ from .spec.kinds import INFO, KINDS, STACK, module_fields, module_spec
 
 def declare_stack() -> None:
     """The module that declares everything on a host."""
-    module = AnsibleModule(**module_spec(STACK))
-    _carry_out(module, {kind.plural: module.params[kind.plural] or [] for kind in KINDS})
+    module = _module(STACK)
+    _carry_out(module, STACK, {kind.plural: module.params[kind.plural] or [] for kind in KINDS})
 
 
 def declare_one(kind: Kind) -> None:
     """A module that declares one object of this kind."""
-    module = AnsibleModule(**module_spec(module_fields(kind)))
-    _carry_out(module, {kind.plural: [_own(module.params, kind.fields)]})
+    fields = module_fields(kind)
+    module = _module(fields)
+    _carry_out(module, fields, {kind.plural: [_own(module.params, kind.fields)]})
 
 
 def tell_stack() -> None:
     """The module that tells what is on a host, in the shape in which the stack module takes it."""
-    module = AnsibleModule(**module_spec(INFO))
+    module = _module(INFO)
     patterns = {kind.plural: module.params[kind.plural] for kind in KINDS}
     try:
         stack = gather(module.params["uri"], patterns)
@@ -39,21 +41,28 @@ def tell_stack() -> None:
     module.exit_json(changed=False, stack=stack)
 
 
+def _module(fields: tuple[Field, ...]) -> AnsibleModule:
+    """The module with these options. Its invocation is not logged on the host: it may hold what nobody should read there."""
+    return AnsibleModule(no_log=True, **module_spec(fields))
+
+
 def _own(params: dict[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
     return {field.name: params[field.name] for field in fields}
 
 
-def _carry_out(module: AnsibleModule, stack: dict[str, list[dict[str, Any]]]) -> None:
+def _carry_out(module: AnsibleModule, fields: tuple[Field, ...], stack: dict[str, list[dict[str, Any]]]) -> None:
     params = module.params
+    invocation = {"module_args": masked_options(params, fields)}
     try:
         outcome = reconcile(stack, Run(params["uri"], module.check_mode, params["parallel"], params["on_error"]))
     except Declined as error:
         problems = [str(problem) for problem in error.problems]
         more = "" if len(problems) == 1 else " (and %d more problems)" % (len(problems) - 1)
-        module.fail_json(msg=f"{problems[0]}{more}; nothing was changed", problems=problems)
+        module.fail_json(msg=f"{problems[0]}{more}; nothing was changed", problems=problems, invocation=invocation)
     except (HypervisorError, MissingLibrary) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), invocation=invocation)
     answer = {
+        "invocation": invocation,
         "changed": outcome.changed,
         "objects": outcome.objects,
         "diff": outcome.diff,

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import IO, Any, Callable
 
 from .. import tree
+from ..plan.words import without_login
 from .connection import Connection, libvirt
 
 CHUNK = 1 << 20
@@ -111,7 +112,7 @@ def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
             digest.update(chunk)
             part.write(chunk)
             count += len(chunk)
-    where = source.get("url") or source.get("file")
+    where = without_login(source.get("url") or source.get("file"))
     if length is not None and count != length:
         raise BadContent("%s broke off after %d of %d bytes; nothing was kept" % (where, count, length))
     if expected and digest.hexdigest() != expected.lower():
@@ -132,9 +133,11 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
             length = stream.headers.get("Content-Length")
             yield stream, int(length) if length else None
     except urllib.error.HTTPError as error:
-        raise BadContent("%s: the server answered %d %s" % (source["url"], error.code, error.reason)) from error
+        where = without_login(source["url"])
+        raise BadContent(f"{where}: the server answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, ValueError) as error:
-        raise BadContent("{}: {}".format(source["url"], getattr(error, "reason", error))) from error
+        where = without_login(source["url"])
+        raise BadContent(f"{where}: {getattr(error, 'reason', error)}") from error
 
 
 def _check_format(part: IO[bytes], args: Mapping[str, Any]) -> None:

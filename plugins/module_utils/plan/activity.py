@@ -25,6 +25,10 @@ class Activity(NamedTuple):
             return "absent"
         return "active" if self.active else "inactive"
 
+    def after(self, declared: str) -> str:
+        """The state once this declared one is carried out: "present" leaves an object active or inactive as it is."""
+        return declared if declared != "present" else "active" if self.active else "inactive"
+
 
 def settle(
     kind: str,
@@ -45,7 +49,7 @@ def settle(
     if xml is not None:
         steps.append(Step("define", {"xml": xml}, f"define {kind} {name}"))
     if not now.exists:
-        changes.append(Change("state", "absent", state if state != "present" else "inactive", "create"))
+        changes.append(Change("state", "absent", now.after(state), "create"))
     steps.extend(live)
     if state == "active" and not now.active:
         if now.exists:

@@ -76,7 +76,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     return ObjectPlan(
         "network",
         name,
-        declared["state"],
+        activity.after(declared["state"]),
         changes + more,
         steps,
         pending,

@@ -39,7 +39,7 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
         if current and current.live:
             pending = changes_of(overlaid(want, tree.parse(current.live))[0], want.rules)
     more, steps = settle("pool", name, declared, activity, xml)
-    return ObjectPlan("pool", name, declared["state"], tuple(changes) + more, steps, pending)
+    return ObjectPlan("pool", name, activity.after(declared["state"]), tuple(changes) + more, steps, pending)
 
 
 def _new(name: str, site: Site) -> tree.Element:

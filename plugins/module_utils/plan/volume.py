@@ -17,6 +17,7 @@ from .document import declared_document
 from .plan import Change, Id, ObjectPlan, Step
 from .problem import Problems
 from .site import Declared, Site
+from .words import without_login
 
 _ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
@@ -107,8 +108,15 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     changes = [Change("state", "absent", "present", "create")]
     for name in ("format", "size", "source", "clone", "backing"):
         if declared.get(name) is not None:
-            changes.append(Change(name, None, declared[name], "create"))
+            changes.append(Change(name, None, _shown(declared[name]), "create"))
     return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
+
+
+def _shown(value: Any) -> Any:
+    """A value of a declaration as it is told: a URL without its login, a source without what was left out."""
+    if isinstance(value, dict):
+        return {name: without_login(part) for name, part in value.items() if part is not None}
+    return value
 
 
 def _from_volume(declared: Declared, size: int | None, where: str, site: Site, needs: set[Id]) -> dict[str, Any]:

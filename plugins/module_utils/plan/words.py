@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from .. import tree
@@ -14,6 +16,7 @@ from .overlay import Edit, Place, size_at
 from .rules import Rules, join, read_attribute
 
 MASK = "********"
+_LOGIN = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", re.IGNORECASE)
 
 _NAMES: dict[str, dict[str, str]] = {}
 
@@ -101,6 +104,27 @@ def masked_xml(node: tree.Element, path: str, rules: Rules) -> str:
             if name in ("passwd", "password") or rules.is_secret(join(path, "@" + str(name))):
                 part.set(name, MASK)
     return " ".join(tree.text_of(copied).split())
+
+
+def masked_options(options: Mapping[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
+    """A module's options as they may be shown: secrets, and whole texts of XML, are masked."""
+    table = {field.name: field for field in fields}
+    return {name: _masked(value, table.get(name)) for name, value in options.items()}
+
+
+def _masked(value: Any, field: Field | None) -> Any:
+    if field is None or value is None:
+        return value
+    if field.secret or (field.name == "xml" and value):
+        return MASK
+    if field.type == "items":
+        return [masked_options(item, field.fields) for item in value]
+    return masked_options(value, field.fields) if field.type == "dict" else without_login(value)
+
+
+def without_login(value: Any) -> Any:
+    """A URL without the name and password in it; anything else as it is."""
+    return _LOGIN.sub(rf"\1{MASK}@", value) if isinstance(value, str) else value
 
 
 def read_fields(node: tree.Element, fields: tuple[Field, ...]) -> dict[str, Any]:

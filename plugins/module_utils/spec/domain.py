@@ -295,8 +295,8 @@ CLOUD_INIT = (
         "raw",
         doc="Meta data, a mapping. V(instance-id) and V(local-hostname) are filled in when left out.",
     ),
-    Field("network_config", "raw", doc="Network configuration, a mapping (version 2) or a text."),
-    Field("vendor_data", "raw", doc="Vendor data: a mapping or a text."),
+    Field("network_config", "raw", secret=True, doc="Network configuration, a mapping (version 2) or a text."),
+    Field("vendor_data", "raw", secret=True, doc="Vendor data: a mapping or a text."),
     Field("pool", "name", doc="Pool of the seed's volume; V(default) when left out."),
 )
 
