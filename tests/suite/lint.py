@@ -50,7 +50,7 @@ def _checks(collection: Path) -> list[Check]:
         Check("ruff check", [BIN / "ruff", "check", "--no-cache", "--output-format=concise", "."], collection),
         Check("ruff format", [BIN / "ruff", "format", "--no-cache", "--check", "--diff", "."], collection),
         Check("yamllint", [BIN / "yamllint", "--strict", "."], collection),
-        Check("shellcheck", [BIN / "shellcheck", *_shell_scripts()]),
+        Check("shellcheck", [BIN / "shellcheck", "--severity=warning", *_shell_scripts()]),
     ]
 
 
