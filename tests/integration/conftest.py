@@ -1,0 +1,176 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts of the lab, made ready once, and each test alone on its host: what it made is gone afterwards.
+
+$KVMFLEET_TEST_HOSTS names two hosts of the lab's inventory, the first one for most tests: host1,host2 when unset.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fleet import AREA, HERE, ROOT, SEE, Host  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LAB = ROOT / ".lab"
+NAMES = os.environ.get("KVMFLEET_TEST_HOSTS", "host1,host2").split(",")
+PACKAGES = (
+    "qemu-system-x86 qemu-utils libvirt-clients libvirt-daemon-system virtinst python3-libvirt python3-lxml"
+    " python3-pycdlib iptables dnsmasq-base ovmf swtpm swtpm-tools"
+)
+
+# Removes all that a test can have made. A pool goes with its directory only below the tests' own area.
+SWEEP = """
+for name in $(virsh -q list --all --name | grep ^it); do
+    virsh -q destroy $name; virsh -q managedsave-remove $name
+    for snapshot in $(virsh -q snapshot-list --name $name); do
+        virsh -q snapshot-delete --metadata $name $snapshot
+    done
+    virsh -q undefine --nvram --checkpoints-metadata $name
+done
+for name in $(virsh -q net-list --all --name | grep ^it); do virsh -q net-destroy $name; virsh -q net-undefine $name; done
+for name in $(virsh -q pool-list --all --name | grep ^it); do virsh -q pool-destroy $name; virsh -q pool-undefine $name; done
+rm -rf AREA/it*
+""".replace("AREA", AREA)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks of these tests."""
+    config.addinivalue_line("markers", "both: run on both hosts, not only on the first one")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that takes a host runs on the first one, those marked `both` on the second one as well."""
+    if "host" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both") is not None
+        metafunc.parametrize("host", NAMES if both else NAMES[:1], indirect=True, scope="session")
+
+
+class Lab(NamedTuple):
+    """Hosts by name."""
+
+    hosts: dict[str, Host]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The hosts of the inventory that the tests use, with what the modules need installed."""
+    inventory = LAB / "inventory.yml"
+    if not inventory.exists():
+        pytest.exit("there is no lab: tests/lab/lab up --hosts 2 --releases bookworm,trixie", returncode=1)
+    known = yaml.safe_load(inventory.read_text(encoding="utf-8"))["kvm_hosts"]["hosts"]
+    # ssh's control sockets have a limit of 108 characters.
+    scratch = Path(subprocess.check_output(["mktemp", "-d", "/tmp/kvmfleet-XXXXXX"], text=True).strip())
+    hosts = {name: Host(name, known[name]["lab_release"], inventory, scratch) for name in NAMES}
+    for host in hosts.values():
+        _prepare(host)
+    return Lab(hosts)
+
+
+def _prepare(host: Host) -> None:
+    """Install what is missing by the collection's own role where it is there."""
+    playbook = ROOT / "playbooks" / "host.yml"
+    installed = host.sh("command -v virsh && python3 -c 'import libvirt, lxml, pycdlib' && echo all", check=False)
+    if "all" not in installed.split():
+        if playbook.exists():
+            command = [Path(sys.executable).with_name("ansible-playbook"), "-i", host.inventory, "-l", host.name]
+            env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+            subprocess.run([*command, playbook], check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    # What only tests need: EFI firmware and an emulated TPM.
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -q"
+    host.sh(f"dpkg -s {PACKAGES} >/dev/null 2>&1 || {install} {PACKAGES} >/dev/null", timeout=600)
+    host.put(SEE, (HERE / "see.py").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def host(lab: Lab, request: pytest.FixtureRequest) -> Host:
+    """The host of this test."""
+    found = lab.hosts[request.param]
+    found.sh(SWEEP, check=False)
+    return found
+
+
+@pytest.fixture(scope="session")
+def settled(lab: Lab) -> dict[str, Any]:
+    """What was on each host before the first test ran on it."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest, settled: dict[str, Any]) -> Iterator[None]:
+    """After each test, nothing of it is left, and what was there before is as it was."""
+    if "host" not in request.fixturenames:
+        yield
+        return
+    host: Host = request.getfixturevalue("host")
+    before = settled.setdefault(host.name, host.see().all)
+    yield
+    host.sh(SWEEP, check=False)
+    after = host.see().all
+    assert after == before, "a test left something on its host, or changed what was there"
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name of the test's own, to be used as it is and as a prefix. Short: a bridge's name has 15 characters."""
+    return "it{:03d}".format(request.session.items.index(request.node))
+
+
+@pytest.fixture
+def subnet(request: pytest.FixtureRequest) -> str:
+    """The first three numbers of a subnet of the test's own."""
+    return "10.{}.{}".format(90 + request.session.items.index(request.node) // 250, request.session.items.index(request.node) % 250)
+
+
+@pytest.fixture
+def pool(host: Host, name: str) -> str:
+    """A pool, made by virsh, whose directory is AREA/NAME."""
+    host.sh(f"mkdir -p {AREA} && virsh -q pool-create-as {name}p dir --target {AREA}/{name} --build")
+    host.sh(f"virsh -q pool-dumpxml {name}p > /tmp/{name}.xml && virsh -q pool-define /tmp/{name}.xml && rm /tmp/{name}.xml")
+    return f"{name}p"
+
+
+@pytest.fixture
+def net(host: Host, name: str, subnet: str) -> str:
+    """An isolated network, made by virsh, with the address SUBNET.1 and a DHCP range from SUBNET.100 on."""
+    text = (
+        f"<network><name>{name}n</name><bridge name='{name}br' delay='0'/><dns enable='no'/>"
+        f"<ip address='{subnet}.1' prefix='24'><dhcp><range start='{subnet}.100' end='{subnet}.200'/></dhcp></ip></network>"
+    )
+    host.put(f"{AREA}/{name}.xml", text.encode())
+    host.sh(f"virsh -q net-define {AREA}/{name}.xml && virsh -q net-start {name}n")
+    return f"{name}n"
+
+
+@pytest.fixture(scope="session")
+def tiny(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """By host, what a guest has to declare to boot the tiny Linux."""
+    found = {}
+    for host in lab.hosts.values():
+        folder = tmp_path_factory.mktemp(f"tiny-{host.release}")
+        script = ROOT / "tests" / "lab" / "guest.py"
+        subprocess.run([sys.executable, script, "--out", folder, "--release", host.release], check=True, stdout=2)
+        for file in ("vmlinuz", "initrd.img"):
+            host.put(f"{AREA}/tiny/{file}", (folder / file).read_bytes())
+        found[host.name] = {
+            "memory": "256 MiB",
+            "vcpus": 1,
+            "virt_type": "qemu",
+            "cpu": {"mode": "maximum"},
+            "kernel": f"{AREA}/tiny/vmlinuz",
+            "initrd": f"{AREA}/tiny/initrd.img",
+            "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
+        }
+    return found

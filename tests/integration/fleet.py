@@ -1,0 +1,305 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lab hosts for tests: the collection is reached through ansible-playbook, and the truth through virsh over ssh.
+
+Starting ansible-playbook costs half a second and each task another half: a test gives many tasks to one `play`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SEE = "/usr/local/lib/kvmfleet-see.py"
+AREA = "/srv/kvmfleet-test"
+"""What tests put on a host is below this directory, or has a name that begins with the test's prefix."""
+
+
+class Result(NamedTuple):
+    """What one task returned. data: all of it."""
+
+    status: str
+    data: dict[str, Any]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the task reports a change."""
+        return bool(self.data.get("changed"))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the task failed."""
+        return self.status != "ok"
+
+    @property
+    def msg(self) -> str:
+        """The sentence for a person."""
+        return str(self.data.get("msg", ""))
+
+    @property
+    def objects(self) -> dict[str, dict[str, Any]]:
+        """What is told of each object, by "kind name"."""
+        return {"{kind} {name}".format(**item): item for item in self.data.get("objects", [])}
+
+    @property
+    def only(self) -> dict[str, Any]:
+        """What is told of the one object there is."""
+        assert len(self.data["objects"]) == 1, self.data["objects"]
+        return dict(self.data["objects"][0])
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """Before and after of each change of any object, by "name: path" without the name where there is one object."""
+        objects = self.data.get("objects", [])
+        return {
+            change["path"] if len(objects) == 1 else "{}: {}".format(item["name"], change["path"]): (
+                change["before"],
+                change["after"],
+            )
+            for item in objects
+            for change in item["changes"]
+        }
+
+    @property
+    def pending(self) -> set[str]:
+        """The paths of what waits for a restart."""
+        return {change["path"] for item in self.data.get("objects", []) for change in item["pending"]}
+
+    @property
+    def diff(self) -> str:
+        """Both sides of the diff as one text; empty when there is none."""
+        diff = self.data.get("diff") or {}
+        return str(diff.get("before", "")) + str(diff.get("after", ""))
+
+    def prediction(self) -> list[Any]:
+        """What check mode has to tell exactly as the real run does."""
+        keys = ("kind", "name", "changed", "state", "changes", "restart_required")
+        return [self.changed, self.data.get("diff"), [[item[key] for key in keys] for item in self.data["objects"]]]
+
+
+class Seen(NamedTuple):
+    """All that libvirt has on a host, as virsh tells it."""
+
+    all: dict[str, Any]
+
+    def xml(self, kind: str, name: str, view: str = "inactive") -> ET.Element:
+        """A definition; kind is plural, view "inactive" or "live"."""
+        return ET.fromstring(self.all[kind][name][view])
+
+    def value(self, kind: str, name: str, path: str, view: str = "inactive") -> str | None:
+        """The text at a path ("vcpu"), or the attribute there ("cpu/@mode"); None where there is none."""
+        where, _slash, attribute = path.rpartition("/") if "@" in path else (path, "", "")
+        node = self.xml(kind, name, view).find(where or ".")
+        if node is None:
+            return None
+        return node.get(attribute[1:]) if attribute else (node.text or "").strip()
+
+    def domain(self, name: str, path: str, view: str = "inactive") -> str | None:
+        """A value of a guest's definition."""
+        return self.value("domains", name, path, view)
+
+    def network(self, name: str, path: str, view: str = "inactive") -> str | None:
+        """A value of a network's definition."""
+        return self.value("networks", name, path, view)
+
+    def volume(self, name: str, path: str) -> str | None:
+        """A value of a volume's description; name is "pool/volume"."""
+        return self.value("volumes", name, path, "xml")
+
+    def state(self, name: str) -> str | None:
+        """A guest's state in virsh's words, None when there is no such guest."""
+        about = self.all["domains"].get(name)
+        return None if about is None else str(about["state"])
+
+
+class Task(NamedTuple):
+    """One task of a play: a module's short name with its options, or a look at the host."""
+
+    module: str
+    options: dict[str, Any]
+    check: bool = False
+
+    def as_yaml(self) -> dict[str, Any]:
+        """The task as Ansible reads it."""
+        name = self.module if "." in self.module else "kvmfleet.libvirt." + self.module
+        options: Any = self.options["cmd"] if name.endswith(".raw") else self.options
+        return {name: options, "check_mode": self.check, "ignore_errors": True}
+
+
+LOOK = Task("ansible.builtin.raw", {"cmd": f"python3 {SEE}"})
+"""raw is half the price of command."""
+
+
+class Cycle(NamedTuple):
+    """A declaration that was checked, made true, and found true: the run's result, the host before and after."""
+
+    run: Result
+    before: Seen
+    after: Seen
+
+
+class Host:
+    """A lab host. inventory: the file that Ansible knows it from; scratch: a directory for what plays need."""
+
+    def __init__(self, name: str, release: str, inventory: Path, scratch: Path) -> None:
+        self.name = name
+        self.release = release
+        self.inventory = inventory
+        self.scratch = scratch
+        self.output = ""
+        self._count = 0
+
+    def sh(self, script: str, *, check: bool = True, stdin: bytes | None = None, timeout: float = 300) -> str:
+        """What a shell script printed on the host."""
+        command = ["ssh", "-F", str(self.inventory.with_name("ssh_config"))]
+        command += ["-o", "ControlMaster=auto", "-o", f"ControlPath={self.scratch}/%n", "-o", "ControlPersist=60"]
+        done = subprocess.run(
+            [*command, self.name, script], input=stdin or b"", capture_output=True, timeout=timeout, check=False
+        )
+        assert not check or done.returncode == 0, f"{script}: {done.stderr.decode()}{done.stdout.decode()}"
+        return done.stdout.decode()
+
+    def virsh(self, command: str, *, check: bool = True) -> str:
+        """What virsh printed."""
+        return self.sh(f"virsh -q {command}", check=check).strip()
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file on the host, its directory included."""
+        self.sh(f"mkdir -p $(dirname {path}) && cat > {path}", stdin=content)
+
+    def see(self) -> Seen:
+        """All that libvirt has there now."""
+        return Seen(json.loads(self.sh(f"python3 {SEE}")))
+
+    def play(self, *tasks: Task, **keywords: Any) -> list[Any]:
+        """Carry out tasks in one run of ansible-playbook at -vvv with --diff, and return a Result each, or Seen for a look.
+
+        What was printed is in `output`. keywords: of the play, such as module_defaults or vars.
+        """
+        process = self.begin(*tasks, **keywords)
+        output, _error = process.communicate(timeout=600)
+        self.output = output.decode()
+        record = Path(process.args[-1]).with_suffix(".jsonl")  # type: ignore[index,arg-type]
+        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+        assert len(lines) == len(tasks), self.output[-6000:]
+        return [self._told(task, line) for task, line in zip(tasks, lines)]
+
+    def _told(self, task: Task, line: dict[str, Any]) -> Any:
+        assert line["status"] != "unreachable", line
+        told = Result(line["status"], line["result"])
+        if task is LOOK:
+            assert not told.failed, told.data
+            return Seen(json.loads(told.data["stdout"]))
+        assert "Traceback" not in json.dumps(told.data), told.data
+        return told
+
+    def begin(self, *tasks: Task, **keywords: Any) -> subprocess.Popen[bytes]:
+        """Start a play and do not wait for it."""
+        self._count += 1
+        playbook = self.scratch / f"{self.name}-{os.getpid()}-{self._count}.yml"
+        play = {"hosts": self.name, "gather_facts": False, "tasks": [task.as_yaml() for task in tasks], **keywords}
+        playbook.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
+        env = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "record",
+            "ANSIBLE_RETRY_FILES_ENABLED": "false",
+            "ANSIBLE_NOCOLOR": "true",
+            "KVMFLEET_RECORD": str(playbook.with_suffix(".jsonl")),
+        }
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-vvv", "--diff"]
+        return subprocess.Popen(
+            [*command, "-i", str(self.inventory), str(playbook)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )
+
+    def run(self, module: str, *, check: bool = False, **options: Any) -> Result:
+        """Carry out one task, which has to succeed."""
+        (result,) = self.play(Task(module, options, check))
+        assert not result.failed, result.data
+        return result  # type: ignore[no-any-return]
+
+    def converge(self, module: str, *, changed: bool = True, **options: Any) -> Cycle:
+        """Check, run, check and run again: nothing is written by a check or a second run, the check tells exactly what
+        the run does, and the second run has nothing to do. changed: whether the first run is to change anything.
+        """
+        task, check = Task(module, options), Task(module, options, check=True)
+        before, checked, unwritten, run, after, again, rerun, last = self.play(
+            LOOK, check, LOOK, task, LOOK, check, task, LOOK
+        )
+        assert not checked.failed, checked.data
+        assert not run.failed, run.data
+        assert unwritten == before, "check mode wrote something"
+        assert run.changed is changed, run.data
+        assert checked.prediction() == run.prediction()
+        assert bool(run.diff) is changed
+        for repeated in (again, rerun):
+            assert not repeated.failed, repeated.data
+            assert not repeated.changed, repeated.data
+            assert not repeated.diff
+        assert last == after, "a run that changed nothing wrote something"
+        if not changed:
+            assert after == before
+        return Cycle(run, before, after)
+
+    def refused(self, module: str, **options: Any) -> str:
+        """The message of a declaration that has to be refused, in check mode as well, with nothing written."""
+        task, check = Task(module, options), Task(module, options, check=True)
+        before, checked, run, after = self.play(LOOK, check, task, LOOK)
+        assert checked.failed, checked.data
+        assert run.failed, run.data
+        assert after == before, "a refused declaration wrote something"
+        assert checked.msg == run.msg
+        assert not run.changed
+        assert len(run.msg) < 1000
+        return str(run.msg)
+
+    def agent(self, guest: str, command: str, **arguments: Any) -> Any:
+        """What a guest's agent returns."""
+        question = json.dumps({"execute": command, **({"arguments": arguments} if arguments else {})})
+        answer = json.loads(self.virsh(f"qemu-agent-command {guest} '{question}'"))
+        return answer["return"]
+
+    def inside(self, guest: str, command: str) -> str:
+        """What a command printed in a guest, run by its agent through a shell."""
+        started = self.agent(
+            guest, "guest-exec", path="/bin/sh", arg=["-c", command], **{"capture-output": True}
+        )
+        for _attempt in range(100):
+            status = self.agent(guest, "guest-exec-status", pid=started["pid"])
+            if status["exited"]:
+                return base64.b64decode(status.get("out-data", "")).decode()
+            time.sleep(0.1)
+        raise AssertionError(f"{command} did not end in guest {guest}")
+
+
+def until(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """The first value of a call that is true; fails when there is none in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = true()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.2)
