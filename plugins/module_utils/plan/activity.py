@@ -12,11 +12,12 @@ from .plan import Change, Step
 
 
 class Activity(NamedTuple):
-    """What is there now."""
+    """What is there now. persistent: whether it has a definition that outlives its stop."""
 
     exists: bool
     active: bool
     autostart: bool
+    persistent: bool = True
 
     @property
     def word(self) -> str:
@@ -28,6 +29,12 @@ class Activity(NamedTuple):
     def after(self, declared: str) -> str:
         """The state once this declared one is carried out: "present" leaves an object active or inactive as it is."""
         return declared if declared != "present" else "active" if self.active else "inactive"
+
+    def lacks_definition(self, declared: Mapping[str, Any]) -> bool:
+        """Whether what is declared needs a definition that is not there: a new object, a transient one that is to stay."""
+        return not self.exists or (
+            not self.persistent and (bool(declared.get("autostart")) or declared["state"] == "inactive")
+        )
 
 
 def settle(
@@ -50,6 +57,8 @@ def settle(
         steps.append(Step("define", {"xml": xml}, f"define {kind} {name}"))
     if not now.exists:
         changes.append(Change("state", "absent", now.after(state), "create"))
+    elif xml is not None and not now.persistent:
+        changes.append(Change("persistent", False, True, "live"))
     steps.extend(live)
     if state == "active" and not now.active:
         if now.exists:
@@ -68,7 +77,8 @@ def settle(
 def _remove(kind: str, name: str, now: Activity) -> tuple[tuple[Change, ...], tuple[Step, ...]]:
     if not now.exists:
         return (), ()
-    steps = [Step("undefine", {}, f"undefine {kind} {name}")]
+    # A transient object is gone once it stops.
+    steps = [Step("undefine", {}, f"undefine {kind} {name}")] if now.persistent else []
     if now.active:
         steps.insert(0, Step("stop", {}, f"stop {kind} {name}"))
     return (Change("state", now.word, "absent", "delete"),), tuple(steps)

@@ -88,7 +88,10 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
-    if edits or current is None or not current.persistent:
+    kept = current is None or current.persistent or not (edits or declared.get("autostart"))
+    if not kept:
+        changes += (Change("persistent", False, True, "live"),)
+    if edits or current is None or not kept:
         ownership.write(root, owned_after(want, owned))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))

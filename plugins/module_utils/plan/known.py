@@ -143,6 +143,9 @@ DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
     "devices/disk/target/@bus": ("../address", "../alias"),
 }
 
+# <nat> is an error in every other mode (network_conf.c); libvirt itself puts a range of ports into it.
+NETWORK_DROPS: dict[str, tuple[str, ...]] = {"forward/@mode": ("nat",)}
+
 DOMAIN = Known(
     DOMAIN_KEYS,
     DOMAIN_DROPS,
@@ -160,6 +163,7 @@ DOMAIN = Known(
 
 NETWORK = Known(
     NETWORK_KEYS,
+    NETWORK_DROPS,
     types={"mac/@address": "mac", "ip/@address": "ip", "ip/@netmask": "ip", "ip/dhcp/host/@mac": "mac"},
     omitted={"ip/@family": "ipv4", "route/@family": "ipv4", "@ipv6": "no"},
     told=("@connections",),

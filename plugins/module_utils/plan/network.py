@@ -40,6 +40,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
         current is not None,
         current is not None and current.live is not None,
         bool(current and current.autostart),
+        current is None or current.persistent,
     )
     if declared["state"] == "absent":
         changes, steps = settle("network", name, declared, activity, None)
@@ -57,7 +58,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     made = [edit.after for edit in edits]
     edits += [edit for edit in reserved if not any(place.node is node for place in edit.trail[:-1] for node in made)]
     xml = None
-    if edits or current is None or not current.persistent:
+    if edits or activity.lacks_definition(declared):
         ownership.write(root, _owned(want, owned, reservations))
         xml = tree.text_of(root)
     live_steps: tuple[Step, ...] = ()

@@ -24,6 +24,7 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
         current is not None,
         current is not None and current.live is not None,
         bool(current and current.autostart),
+        current is None or current.persistent,
     )
     changes: list[Change] = []
     pending: tuple[Change, ...] = ()
@@ -33,7 +34,7 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
         before_uuid = tree.get(root, "uuid")
         edits, _settled = overlaid(want, root)
         _check(want, root, before_uuid if current else None, site)
-        if edits or current is None or not current.persistent:
+        if edits or activity.lacks_definition(declared):
             xml = tree.text_of(root)
             changes.extend(changes_of(edits, want.rules, None if current else "create"))
         if current and current.live:
