@@ -11,7 +11,8 @@ short_description: Declare a libvirt network
 version_added: "0.1.0"
 description:
   - Declares a libvirt network, idempotently; check mode predicts exactly what a run does.
-  - A network that runs is changed through libvirt's network update where that is possible, so that no guest loses its connection; what needs the network restarted is reported as pending.
+  - A network that runs is changed through libvirt's network update where that is possible, so that no guest loses its connection;
+    what needs the network restarted is reported as pending.
 author:
   - kvmfleet contributors (@kvmfleet)
 requirements:

@@ -13,6 +13,9 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import
     Field,
     argument_spec,
 )
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KINDS
+
+PLURALS = frozenset(kind.plural for kind in KINDS)
 
 EFFECTS = {
     "live": "Applies to a running object at once.",
@@ -26,19 +29,22 @@ def options_text(fields: tuple[Field, ...]) -> str:
     return json.dumps({"options": options(fields)}, indent=1)
 
 
-def options(fields: tuple[Field, ...]) -> dict[str, Any]:
-    """Documentation of these fields, nested options included."""
+def options(fields: tuple[Field, ...], above: str = "") -> dict[str, Any]:
+    """Documentation of these fields, nested options included.
+
+    above: where a kind's fields stand in this module ("domains[]."): the tables name options from their kind's top.
+    """
     spec = argument_spec(fields)
-    return {field.name: _option(field, spec[field.name]) for field in fields}
+    return {field.name: _option(field, spec[field.name], above) for field in fields}
 
 
-def _option(field: Field, spec: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": [field.doc], "type": ANSIBLE_TYPES[field.type]}
+def _option(field: Field, spec: dict[str, Any], above: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": [field.doc.replace("O(", "O(" + above)], "type": ANSIBLE_TYPES[field.type]}
     for name in ("elements", "choices", "default", "required", "aliases"):
         if name in spec:
             found[name] = spec[name]
     if field.path is not None and not field.fields:
         found["description"].append(EFFECTS[field.effect])
     if field.fields:
-        found["suboptions"] = options(field.fields)
+        found["suboptions"] = options(field.fields, f"{field.name}[]." if field.name in PLURALS else above)
     return found

@@ -10,7 +10,6 @@ import hashlib
 import os
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Callable
@@ -129,7 +128,10 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
             yield stream, os.fstat(stream.fileno()).st_size
         return
     try:
-        with urllib.request.urlopen(source["url"], timeout=60) as stream:
+        # Imported here: it costs each module that never fetches anything 20 ms.
+        from ansible.module_utils.urls import open_url
+
+        with open_url(source["url"], timeout=60) as stream:
             length = stream.headers.get("Content-Length")
             yield stream, int(length) if length else None
     except urllib.error.HTTPError as error:

@@ -16,7 +16,7 @@ CPU = (
         doc="How the guest's CPU relates to the host's.",
         choices=("custom", "host-model", "host-passthrough", "maximum"),
     ),
-    Field("model", path="model", doc="A named CPU model such as V(qemu64) or V(EPYC), for O(mode=custom)."),
+    Field("model", path="model", doc="A named CPU model such as V(qemu64) or V(EPYC), for O(cpu.mode=custom)."),
     Field(
         "check",
         path="@check",

@@ -104,7 +104,7 @@ def _option(field: Field) -> dict[str, Any]:
 
 def _looks_secret(name: str) -> bool:
     """Whether AnsibleModule would warn that an option of this name lacks no_log."""
-    return any(word in name for word in ("passw", "secret", "token", "_key"))
+    return any(word in name for word in ("pass", "secret", "token", "key"))
 
 
 def walk(fields: tuple[Field, ...], prefix: str = "") -> Iterator[tuple[str, Field]]:
