@@ -9,7 +9,7 @@ A running network is changed through virNetworkUpdate where libvirt can, so that
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from .. import tree
@@ -167,13 +167,17 @@ def live_updates(live: tree.Element, edits: list[Edit]) -> tuple[tuple[Step, ...
     steps: list[Step] = []
     waiting: list[Edit] = []
     done = set()
+    taken = {edit.before for edit in edits if edit.path == "ip/dhcp/host/@ip"}
     for edit in edits:
         entry = _entry_of(edit)
         if entry is None:
             waiting.append(edit)
         elif id(entry) not in done:
             done.add(id(entry))
-            steps.extend(_calls(live, edit, entry))
+            own = [other for other in edits if _entry_of(other) is entry]
+            steps.extend(_calls(live, own, entry, taken))
+    # What goes, goes first: an address can be given to another guest only when it is free.
+    steps.sort(key=lambda step: bool(step.args["command"] != DELETE))
     return tuple(steps), waiting
 
 
@@ -188,7 +192,13 @@ def _entry_of(edit: Edit) -> Any | None:
     return None
 
 
-def _calls(live: tree.Element, edit: Edit, entry: Any) -> list[Step]:
+def _calls(live: tree.Element, edits: list[Edit], entry: Any, taken: Set[object]) -> list[Step]:
+    """The calls for the edits of one entry. taken: addresses that change hands in this run.
+
+    libvirt changes the first entry that has the MAC address or the address, so one that takes an address over is taken
+    out and added again.
+    """
+    edit = edits[0]
     place = live.findall("ip").index(edit.trail[0].node) if edit.trail and edit.trail[0].path == "ip" else -1
     if entry is edit:
         path, before, after = edit.path, edit.before or (), edit.after or ()
@@ -198,12 +208,25 @@ def _calls(live: tree.Element, edit: Edit, entry: Any) -> list[Step]:
         after = () if edit.path == path and edit.after is None else (entry,)
     section, can_modify = SECTIONS[path]
     if entry is not edit and edit.path != path:
-        if can_modify:
+        if can_modify and entry.get("ip") not in taken:
             return [_update(MODIFY, section, place, entry)]
-        before = (entry,)
+        before = (_entry_before(entry, edits),)
     return [_update(DELETE, section, place, node) for node in before] + [
         _update(ADD, section, place, node) for node in after
     ]
+
+
+def _entry_before(entry: tree.Element, edits: list[Edit]) -> tree.Element:
+    """An entry as the running network has it. libvirt finds one to take out by all that it says; a DNS host by its address."""
+    if entry.getparent().tag == "dns":
+        return tree.element("host", None, ip=entry.get("ip"))
+    old = tree.element("host", None, **entry.attrib)
+    for edit in edits:
+        name = edit.path.rpartition("@")[2]
+        old.attrib.pop(name, None)
+        if isinstance(edit.before, str):
+            old.set(name, edit.before)
+    return old
 
 
 def _update(command: int, section: int, place: int, node: tree.Element) -> Step:
