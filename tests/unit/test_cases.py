@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.applied import applied

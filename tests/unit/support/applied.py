@@ -11,8 +11,8 @@ from typing import Any, Callable
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, key_of
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
 Args = Mapping[str, Any]
@@ -23,7 +23,7 @@ def applied(host: Host, plan: Plan) -> Host:
     """The host after every step of the plan was carried out."""
     pools, networks, domains = dict(host.pools), dict(host.networks), dict(host.domains)
     things: dict[str, dict[str, Any]] = {"pool": pools, "network": networks, "domain": domains}
-    for item in sorted(plan.objects, key=lambda one: ("pool", "network", "volume", "domain").index(one.kind)):
+    for item in in_order(plan):
         for step in item.steps:
             if item.kind == "volume":
                 pool, _slash, name = item.name.partition("/")
@@ -34,6 +34,19 @@ def applied(host: Host, plan: Plan) -> Host:
                 if after is not None:
                     things[item.kind][item.name] = after
     return host._replace(pools=pools, networks=networks, domains=domains)
+
+
+def in_order(plan: Plan) -> list[ObjectPlan]:
+    """The objects of a plan, each after what it needs; needs that go round in circles are an error."""
+    order: list[ObjectPlan] = []
+    left = list(plan.objects)
+    while left:
+        done = {item.id for item in order}
+        ready = [item for item in left if item.needs <= done]
+        assert ready, f"these need each other: {[item.id for item in left]}"
+        order += ready
+        left = [item for item in left if item not in ready]
+    return order
 
 
 def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, args: Args) -> Pool:
@@ -69,7 +82,9 @@ def _created(pools: Mapping[str, Pool], volume: Volume, verb: str, args: Args) -
 def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
     if verb == "define":
         _expect(args["xml"], "pool", name)
-        return pool._replace(inactive=args["xml"], persistent=True) if pool else Pool(name, args["xml"], None, False, {})
+        return (
+            pool._replace(inactive=args["xml"], persistent=True) if pool else Pool(name, args["xml"], None, False, {})
+        )
     assert pool is not None
     return _common(pool, verb, args)
 
@@ -157,7 +172,10 @@ def _plugged(xml: str, verb: str, args: Args) -> str:
         tree.put(root, "currentMemory", str(args["kib"]))
         root.find("currentMemory").attrib.pop("unit", None)
     elif verb == "describe":
-        tree.put(root, args["what"], args["text"])
+        if args["text"] is not None:
+            tree.put(root, args["what"], args["text"])
+        elif root.find(args["what"]) is not None:
+            tree.remove(root.find(args["what"]))
     elif verb == "metadata":
         node = tree.parse(args["xml"])
         keys = frozenset((key.text or "").strip() for key in node)
@@ -171,8 +189,8 @@ def _plug(root: Any, verb: str, args: Args) -> None:
     rules = for_kind(KIND["domain"])
     device = tree.parse(args["xml"])
     path = f"devices/{device.tag}"
-    wanted = args.get("key") or key_of(rules, path, device, 0)
-    nodes = {key_of(rules, path, node, place): node for place, node in enumerate(root.findall(path))}
+    wanted = args.get("key") or (keys_among(rules, path, [device]) or [""])[0]
+    nodes = dict(zip(keys_among(rules, path, root.findall(path)) or [], root.findall(path)))
     if verb == "attach":
         assert wanted not in nodes, "libvirt refuses a device that is there already"
         root.find("devices").append(device)

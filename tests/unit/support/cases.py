@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Host
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Change, ObjectPlan, Plan, Step
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import argument_spec
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND, KINDS, STACK
 

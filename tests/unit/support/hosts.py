@@ -90,6 +90,4 @@ def domain_of(name: str, item: Mapping[str, Any]) -> Domain:
     state = item.get("state", "stopped")
     live = item.get("live", item["xml"]) if state not in ("stopped", "crashed") else None
     keeps = frozenset(item.get("keeps", ()))
-    return Domain(
-        name, item["xml"], live, state, item.get("autostart", False), item.get("persistent", True), keeps
-    )
+    return Domain(name, item["xml"], live, state, item.get("autostart", False), item.get("persistent", True), keeps)
