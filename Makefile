@@ -52,7 +52,7 @@ bench: venv ## the times of design section 5, as ratios
 	@benchmarks/run
 
 docs: venv ## the module reference as HTML in .cache/docs
-	@tests/tools/docs
+	@tests/run --stages docs
 
 clean: lab-down ## remove what these targets made in the checkout
 	@rm -rf .ansible .ansible-collections .cache .hypothesis .lab .mypy_cache .pytest_cache .ruff_cache .venv tests/output

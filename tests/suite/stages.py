@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ansible_test
 import command
+import docs
 import junit
 import lint
 import matrix
@@ -88,4 +89,5 @@ STAGES = (
     Stage("integration", integration, needs_lab=True),
     Stage("molecule", molecule, needs_lab=True),
     Stage("matrix", matrix.stage, by_default=False),
+    Stage("docs", docs.stage, by_default=False),
 )
