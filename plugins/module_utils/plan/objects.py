@@ -164,10 +164,14 @@ def effect_of(edit: Edit, rules: Rules) -> str:
 
 
 def changes_of(edits: list[Edit], rules: Rules, effect: str | None = None) -> tuple[Change, ...]:
-    """Edits as changes in the user's words. effect: for all of them, or each field's own when None."""
+    """Edits as changes in the user's words. effect: for all of them, or each field's own when None.
+
+    What is created had nothing before, whatever defaults the declaration was laid over.
+    """
     return tuple(
-        Change(path, before, after, effect or effect_of(edit, rules))
+        Change(path, None if effect == "create" else before, after, effect or effect_of(edit, rules))
         for path, before, after, edit in edits_in_words(edits, rules)
+        if effect != "create" or after is not None
     )
 
 

@@ -40,6 +40,8 @@ def _enter_names(fields: tuple[Field, ...], path: str, name: str, found: dict[st
             found.setdefault(join(where, "@address"), word)
             found.setdefault(join(where, "@prefix"), word)
             found.setdefault(join(where, "@family"), word)
+        if field.type == "words":
+            found.setdefault(tree.split(where)[0], word)
         found.setdefault(where, word + "[]" if field.type == "items" else word)
         _enter_names(field.fields, where, word + ("[]." if field.type == "items" else "."), found)
 
@@ -68,14 +70,29 @@ def key_in_words(place: Place, rules: Rules) -> str:
 def value_in_words(path: str, value: Any, rules: Rules) -> Any:
     """A value of an edit as a user would write it; a secret is masked."""
     if value is None:
-        return None
+        return False if rules.types.get(path) == "flag" else None
     if rules.is_secret(path):
         return MASK
+    list_of_words = rules.fields.get(path) or _list_of_words(path, rules)
+    if list_of_words is not None and list_of_words.type == "words":
+        return [_word(part, list_of_words) for part in (value if isinstance(value, tuple) else (value,))]
     if isinstance(value, tuple):
         return [value_in_words(path, part, rules) for part in value]
     if isinstance(value, str):
         return text_in_words(rules.types.get(path, "text"), value)
     return element_in_words(path, value, rules)
+
+
+def _list_of_words(path: str, rules: Rules) -> Field | None:
+    """The field whose words are attributes of the elements at this path ("os/boot" for "os/boot/@dev")."""
+    return next((field for place, field in rules.fields.items() if place.startswith(path + "/@")), None)
+
+
+def _word(part: Any, field: Field) -> str:
+    if isinstance(part, str):
+        return part
+    attribute = tree.split(field.path or "")[1]
+    return str(part.get(attribute) if attribute else (part.text or "").strip())
 
 
 def text_in_words(kind: str, text: str) -> Any:
@@ -92,7 +109,8 @@ def element_in_words(path: str, node: tree.Element, rules: Rules) -> Any:
     if field is None or not field.fields:
         if field is not None and field.type == "flag":
             return True
-        return masked_xml(node, path, rules)
+        text = (node.text or "").strip()
+        return text_in_words(field.type, text) if field is not None and text else masked_xml(node, path, rules)
     return read_fields(node, field.fields)
 
 
@@ -170,9 +188,39 @@ def _read(node: tree.Element, field: Field) -> Any:
 def edits_in_words(edits: list[Edit], rules: Rules) -> list[tuple[str, Any, Any, Edit]]:
     """(path, before, after, edit) of every edit a user wants to read: what only follows from another one is left out."""
     shown = []
+    told = set()
     for edit in edits:
         if edit.path in rules.implied and any(other is not edit and other.trail == edit.trail for other in edits):
             continue
+        word = path_in_words(edit, rules)
+        if _is_cidr(edit, rules):
+            if word not in told:
+                told.add(word)
+                shown.append((word, *_cidr_in_words(edit, edits), edit))
+            continue
         before, after = (value_in_words(edit.path, value, rules) for value in (edit.before, edit.after))
-        shown.append((path_in_words(edit, rules), before, after, edit))
+        shown.append((word, before, after, edit))
     return shown
+
+
+def _is_cidr(edit: Edit, rules: Rules) -> bool:
+    """Whether an edit is of a part of an address with prefix length, which the user writes as one."""
+    where, attribute = tree.split(edit.path)
+    known = names(rules)
+    return attribute in ("address", "prefix", "family") and known.get(where + "/@prefix", 1) == known.get(edit.path, 2)
+
+
+def _cidr_in_words(edit: Edit, edits: list[Edit]) -> tuple[Any, Any]:
+    """An address with its prefix length before and after all edits of it."""
+    node = edit.trail[-1].node
+    after = {name: read_attribute(node, name) for name in ("address", "prefix")}
+    before = dict(after)
+    for other in edits:
+        if other.trail and other.trail[-1].node is node and "@" in other.path and isinstance(other.before, (str, type(None))):
+            before[other.path.rpartition("@")[2]] = other.before
+    return _cidr(before), _cidr(after)
+
+
+def _cidr(parts: Mapping[str, Any]) -> str | None:
+    address, prefix = parts["address"], parts["prefix"]
+    return f"{address}/{prefix}" if address and prefix else address
