@@ -10,40 +10,25 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .host.connection import HypervisorError, MissingLibrary
+from .module import new_module
 from .plan.problem import Declined
 from .plan.words import masked_options
-from .reconcile import Run, gather, reconcile
+from .reconcile import Run, reconcile
 from .spec.field import Field, Kind
-from .spec.kinds import INFO, KINDS, STACK, module_fields, module_spec
+from .spec.kinds import KINDS, STACK, module_fields
 
 
 def declare_stack() -> None:
     """The module that declares everything on a host."""
-    module = _module(STACK)
+    module = new_module(STACK)
     _carry_out(module, STACK, {kind.plural: module.params[kind.plural] or [] for kind in KINDS})
 
 
 def declare_one(kind: Kind) -> None:
     """A module that declares one object of this kind."""
     fields = module_fields(kind)
-    module = _module(fields)
+    module = new_module(fields)
     _carry_out(module, fields, {kind.plural: [_own(module.params, kind.fields)]})
-
-
-def tell_stack() -> None:
-    """The module that tells what is on a host, in the shape in which the stack module takes it."""
-    module = _module(INFO)
-    patterns = {kind.plural: module.params[kind.plural] for kind in KINDS}
-    try:
-        stack = gather(module.params["uri"], patterns)
-    except (HypervisorError, MissingLibrary) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, stack=stack)
-
-
-def _module(fields: tuple[Field, ...]) -> AnsibleModule:
-    """The module with these options. Its invocation is not logged on the host: it may hold what nobody should read there."""
-    return AnsibleModule(no_log=True, **module_spec(fields))
 
 
 def _own(params: dict[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:

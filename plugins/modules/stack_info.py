@@ -51,7 +51,7 @@ stack:
     domains: {description: Guests., type: list, elements: dict, returned: always, sample: [{name: web1}]}
 """
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import tell_stack
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.tell import tell_stack
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import http.client
 import os
 import time
 import urllib.error
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import IO, Any, Callable
 
 from .. import tree
+from ..plan.values import size_text
 from ..plan.words import without_login
 from .connection import Connection, libvirt
 
@@ -80,9 +82,7 @@ def _directory(pool: Any) -> str | None:
 def _part(directory: str, name: str) -> Iterator[Any]:
     """A file for content on its way, held by a lock: a run that was killed leaves one that the next run takes over."""
     path = os.path.join(directory, f".{name}.part")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+b") as part:
-        fcntl.flock(part, fcntl.LOCK_EX)
+    with _held(path) as part:
         part.truncate(0)
         try:
             yield part, path
@@ -94,6 +94,21 @@ def _part(directory: str, name: str) -> Iterator[Any]:
             raise
 
 
+def _held(path: str) -> IO[bytes]:
+    """The file of this path, locked. Another run may have finished and renamed it while we waited for the lock: what we
+    hold then is its volume, which is not to be touched, so the path is opened anew.
+    """
+    while True:
+        try:
+            part = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+        except OSError as error:
+            raise BadContent(f"{path}: {error.strerror or error}") from error
+        fcntl.flock(part, fcntl.LOCK_EX)
+        if os.path.exists(path) and os.path.samestat(os.fstat(part.fileno()), os.stat(path)):
+            return part
+        part.close()
+
+
 def _forget(path: str) -> None:
     if os.path.exists(path):
         os.unlink(path)
@@ -103,15 +118,15 @@ def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
     algorithm, _colon, expected = (source.get("checksum") or "sha256:").partition(":")
     digest = hashlib.new(algorithm)
     count = 0
+    where = without_login(source.get("url") or source.get("file"))
     with _opened(source) as (stream, length):
         while True:
-            chunk = stream.read(CHUNK)
+            chunk = _read(stream, where, count)
             if not chunk:
                 break
             digest.update(chunk)
             part.write(chunk)
             count += len(chunk)
-    where = without_login(source.get("url") or source.get("file"))
     if length is not None and count != length:
         raise BadContent("%s broke off after %d of %d bytes; nothing was kept" % (where, count, length))
     if expected and digest.hexdigest() != expected.lower():
@@ -120,11 +135,23 @@ def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
         )
 
 
+def _read(stream: Any, where: str, count: int) -> bytes:
+    """The next chunk of a source; what goes wrong there is told apart from what goes wrong with the file written to."""
+    try:
+        return bytes(stream.read(CHUNK))
+    except (OSError, http.client.HTTPException) as error:
+        raise BadContent(f"{where} broke off after {count} bytes ({error}); nothing was kept") from error
+
+
 @contextmanager
 def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
     """The content as a stream with its length in bytes, None when the server does not say."""
     if source.get("file"):
-        with open(source["file"], "rb") as stream:
+        try:
+            descriptor = os.open(source["file"], os.O_RDONLY)
+        except OSError as error:
+            raise BadContent("{}: {}".format(source["file"], error.strerror or error)) from error
+        with os.fdopen(descriptor, "rb") as stream:
             yield stream, os.fstat(stream.fileno()).st_size
         return
     try:
@@ -137,18 +164,27 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
     except urllib.error.HTTPError as error:
         where = without_login(source["url"])
         raise BadContent(f"{where}: the server answered {error.code} {error.reason}") from error
-    except (urllib.error.URLError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         where = without_login(source["url"])
         raise BadContent(f"{where}: {getattr(error, 'reason', error)}") from error
 
 
 def _check_format(part: IO[bytes], args: Mapping[str, Any]) -> None:
     part.seek(0)
-    found = _MAGIC.get(part.read(4), "raw")
-    part.seek(0, os.SEEK_END)
+    header = part.read(32)
+    found = _MAGIC.get(header[:4], "raw")
+    length = part.seek(0, os.SEEK_END)
     if args.get("format") and args["format"] != found and "qcow2" in (args["format"], found):
         raise BadContent(
             "the content of volume {} is {}, not {}; nothing was kept".format(args["name"], found, args["format"])
+        )
+    # The virtual size of a qcow2 image is in its header (QEMU's docs/interop/qcow2.txt).
+    virtual = int.from_bytes(header[24:32], "big") if found == "qcow2" else length
+    if found in ("qcow2", "raw") and args.get("size") and args["size"] < virtual:
+        raise BadContent(
+            "the content of volume {} has {}, more than the declared size of {}; nothing was kept".format(
+                args["name"], size_text(virtual), size_text(args["size"])
+            )
         )
 
 

@@ -9,27 +9,11 @@ import os
 from typing import Any
 
 from .. import tree
+from ..spec.kinds import KIND
 from .connection import Connection, code_name, libvirt
 
 # libvirt's own packages carry the schemas (libvirt0 on Debian, libvirt-libs on Fedora).
 DIRECTORY = "/usr/share/libvirt/schemas"
-_COMPILED: dict[str, Any] = {}
-
-
-def complaints(schema: str, xml: str, before: str | None) -> list[str]:
-    """What the schema has against a document, at most three sentences; none when this host lacks the schema.
-
-    before: the document as it was. When that does not fit either, the schema is no judge of the change.
-    """
-    relaxng = _schema(schema)
-    if relaxng is None or relaxng.validate(tree.parse(xml)):
-        return []
-    found = [_sentence(entry) for entry in relaxng.error_log]
-    if before is not None and not relaxng.validate(tree.parse(before)):
-        return []
-    unique = list(dict.fromkeys(found))
-    telling = [text for text in unique if "failed to validate content" not in text and "interleave" not in text]
-    return (telling or unique)[:3]
 
 
 # Where two guests of one make differ: QEMU's driver is asked about one of them.
@@ -38,37 +22,52 @@ _INDIVIDUAL = "name|uuid|metadata|title|description|devices/interface/mac|device
 _WRONG = ("VIR_ERR_XML_ERROR", "VIR_ERR_XML_DETAIL", "VIR_ERR_CONFIG_UNSUPPORTED", "VIR_ERR_ARGUMENT_UNSUPPORTED")
 
 
-class Parser:
-    """QEMU's driver as a judge of guests' definitions: it parses them as for a start, and writes nothing.
+class Judge:
+    """What libvirt would say of definitions: its schemas first, then QEMU's driver, which parses them as for a start.
 
-    Asking takes some 50 ms, so guests of one make are asked about once.
+    Nothing is written. The driver takes some 50 ms, so it is asked about guests of one make once.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._schemas: dict[str, Any] = {}
         self._asked: set[bytes] = set()
 
-    def complaint(self, xml: str) -> str | None:
-        """Why libvirt would refuse this definition, None when it would not or cannot tell."""
+    def complaints(self, kind: str, xml: str, before: str | None) -> list[str]:
+        """What is wrong with a definition, at most three sentences. before: the definition as it was, None when new."""
+        found = self._by_schema(KIND[kind].schema, xml, before)
+        return found or (self._by_driver(xml) if kind == "domain" else [])
+
+    def _by_schema(self, name: str, xml: str, before: str | None) -> list[str]:
+        """A document that did not fit before the change either cannot be judged by the schema."""
+        schema = self._schema(name)
+        if schema is None or schema.validate(tree.parse(xml)):
+            return []
+        found = list(dict.fromkeys(_sentence(entry) for entry in schema.error_log))
+        if before is not None and not schema.validate(tree.parse(before)):
+            return []
+        telling = [text for text in found if "failed to validate content" not in text and "interleave" not in text]
+        return (telling or found)[:3]
+
+    def _schema(self, name: str) -> Any:
+        path = os.path.join(DIRECTORY, name)
+        if name not in self._schemas:
+            self._schemas[name] = tree.etree.RelaxNG(tree.etree.parse(path)) if os.path.exists(path) else None
+        return self._schemas[name]
+
+    def _by_driver(self, xml: str) -> list[str]:
         make = tree.parse(xml)
         tree.erase(make, _INDIVIDUAL)
         key = tree.canonical(make)
         if key in self._asked or make.get("type") not in ("kvm", "qemu"):
-            return None
+            return []
         self._asked.add(key)
         try:
             self._connection.open.domainXMLToNative("qemu-argv", xml, 0)
         except libvirt.libvirtError as error:
             if code_name(error.get_error_code()) in _WRONG:
-                return f"libvirt: {error.get_error_message()}"
-        return None
-
-
-def _schema(name: str) -> Any:
-    path = os.path.join(DIRECTORY, name)
-    if name not in _COMPILED:
-        _COMPILED[name] = tree.etree.RelaxNG(tree.etree.parse(path)) if os.path.exists(path) else None
-    return _COMPILED[name]
+                return [f"libvirt: {error.get_error_message()}"]
+        return []
 
 
 def _sentence(entry: Any) -> str:

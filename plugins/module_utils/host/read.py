@@ -19,7 +19,7 @@ _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
 class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
-    machines: whether names of machine types will be compared.
+    machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
     """
 
     domains: frozenset[str]
@@ -33,8 +33,9 @@ def read_host(connection: Connection, scope: Scope) -> Host:
     conn = connection.open
     with connection.speaking_of("read the host"):
         driver = conn.getType()
-        machines, kvm, arch = _capabilities(conn) if scope.machines else ({}, False, "")
         domains = _domains(conn, scope)
+        new = any(name not in domains for name in scope.domains)
+        machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
         scope = scope._replace(volumes=scope.volumes | _disk_names(domains))
         return Host(
             uri=connection.uri,
@@ -111,6 +112,7 @@ def _network(network: Any) -> Network:
     return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
 
 
+_FLAGS = (1, 4, 1024)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART
 _STATES = {
     0: "running",
     1: "running",
@@ -124,22 +126,26 @@ _STATES = {
 
 
 def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
+    """The guests. Which of them run, last and start with the host is asked once for all of them."""
+    told = {flag: {domain.name() for domain in conn.listAllDomains(flag)} for flag in _FLAGS}
     found = {}
     for domain in conn.listAllDomains(0):
-        if scope.everything or domain.name() in scope.domains:
-            value = _unless_gone(read_domain, domain)
+        name = domain.name()
+        if scope.everything or name in scope.domains:
+            active, persistent, autostart = (name in told[flag] for flag in _FLAGS)
+            value = _unless_gone(lambda item: _domain(item, active, persistent, autostart), domain)  # noqa: B023 - called at once
             if value is not None:
-                found[domain.name()] = value
+                found[name] = value
     return found
 
 
-def read_domain(domain: Any) -> Domain:
+def _domain(domain: Any, active: bool, persistent: bool, autostart: bool) -> Domain:
     """One guest in full, with its secrets: comparing a password needs it."""
-    active, persistent = bool(domain.isActive()), bool(domain.isPersistent())
     live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE) if active else None
-    inactive = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else live
-    state = _STATES.get(domain.state()[0], "stopped")
-    return Domain(domain.name(), inactive, live, state, bool(persistent and domain.autostart()), persistent)
+    flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
+    inactive = domain.XMLDesc(flags) if persistent or live is None else live
+    state = _STATES.get(domain.state()[0], "stopped") if active else "stopped"
+    return Domain(domain.name(), inactive, live, state, autostart, persistent)
 
 
 def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
@@ -168,15 +174,21 @@ def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
     )
 
 
-def read_addresses(connection: Connection) -> Mapping[str, list[str]]:
-    """IP addresses by MAC address, from the DHCP leases of all active networks."""
-    found: dict[str, list[str]] = {}
+class Lease(NamedTuple):
+    """An address that a network's DHCP server gave out. expiry: when it ends, in seconds since the epoch."""
+
+    mac: str
+    address: str
+    expiry: int
+
+
+def read_leases(connection: Connection) -> list[Lease]:
+    """The leases of all active networks."""
+    found = []
     for network in connection.open.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
         try:
             leases = network.DHCPLeases()
         except libvirt.libvirtError:
             continue  # Drivers without leases, and networks without DHCP, have none to tell.
-        for lease in leases:
-            if lease.get("mac"):
-                found.setdefault(lease["mac"].lower(), []).append(lease["ipaddr"])
+        found += [Lease(item["mac"].lower(), item["ipaddr"], item["expirytime"]) for item in leases if item.get("mac")]
     return found

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import tree
+from ..plan.plan import Awaited
 from ..plan.rules import for_kind, keys_among
 from ..spec.kinds import KIND
 from .connection import Connection, libvirt
-from .read import read_addresses
+from .read import Lease, read_leases
 
 try:
     import libvirt_qemu
@@ -105,47 +106,31 @@ def _has(domain: Any, path: str, key: str) -> bool:
     return key in (keys_among(rules, path, nodes) or [])
 
 
-class Awaited(NamedTuple):
-    """A guest that is waited for. macs: its interfaces; address, agent: what for; deadline: of time.monotonic()."""
+def until_ready(
+    connection: Connection, guests: list[Awaited], stale: frozenset[Lease]
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Wait for all guests together. stale: leases from before a guest was started, which say nothing of it now.
 
-    name: str
-    macs: tuple[str, ...]
-    address: bool
-    agent: bool
-    timeout: int
-
-
-def until_ready(connection: Connection, guests: list[Awaited]) -> list[tuple[str, str]]:
-    """Wait for all guests together. Returns the name of each that was not ready in time, with a sentence about it."""
+    Returns a sentence for each guest that was not ready in time, and the addresses that were found.
+    """
     started = time.monotonic()
     waiting = {guest.name: guest for guest in guests}
-    late: list[tuple[str, str]] = []
+    late: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     while waiting:
-        leases = read_addresses(connection)
+        leases = [lease for lease in read_leases(connection) if lease not in stale]
         for guest in list(waiting.values()):
-            lacks = _lacks(connection, guest, leases)
-            if not lacks:
+            found[guest.name] = addresses_of(connection, guest, leases)
+            lacks = ["address"] if guest.address and not found[guest.name] else []
+            if guest.agent and not _agent_answers(connection, guest.name):
+                lacks.append("answer of its agent")
+            if lacks and time.monotonic() - started > guest.timeout:
+                late[guest.name] = f"guest {guest.name} has no {' and no '.join(lacks)} after {guest.timeout} s"
+            if not lacks or guest.name in late:
                 del waiting[guest.name]
-            elif time.monotonic() - started > guest.timeout:
-                del waiting[guest.name]
-                late.append(
-                    (
-                        guest.name,
-                        "guest %s has no %s after %d s" % (guest.name, " and no ".join(lacks), guest.timeout),
-                    )
-                )
         if waiting:
             time.sleep(LOOK_AGAIN)
-    return late
-
-
-def _lacks(connection: Connection, guest: Awaited, leases: Mapping[str, list[str]]) -> list[str]:
-    lacks = []
-    if guest.address and not addresses_of(connection, guest.name, guest.macs, leases):
-        lacks.append("address")
-    if guest.agent and not _agent_answers(connection, guest.name):
-        lacks.append("answer of its agent")
-    return lacks
+    return late, found
 
 
 def _agent_answers(connection: Connection, name: str) -> bool:
@@ -165,12 +150,9 @@ def _agent_connected(domain: Any) -> bool:
     return any(node.get("name") == "org.qemu.guest_agent.0" and node.get("state") == "connected" for node in targets)
 
 
-def addresses_of(
-    connection: Connection, name: str, macs: tuple[str, ...], leases: Mapping[str, list[str]]
-) -> list[str]:
+def addresses_of(connection: Connection, guest: Awaited, leases: list[Lease]) -> list[str]:
     """A guest's addresses: from DHCP leases, else from its agent."""
-    found = [address for mac in macs for address in leases.get(mac, [])]
-    return found or _agent_addresses(connection, name)
+    return [lease.address for lease in leases if lease.mac in guest.macs] or _agent_addresses(connection, guest.name)
 
 
 def _agent_addresses(connection: Connection, name: str) -> list[str]:

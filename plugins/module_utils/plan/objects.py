@@ -12,10 +12,10 @@ from .. import tree
 from ..spec.field import Field, Kind
 from . import ownership
 from .document import declared_document, raw_document
-from .overlay import Edit, overlay
+from .overlay import Edit, Place, overlay
 from .plan import Change, Step
 from .problem import Problems
-from .rules import Rules, for_kind, join
+from .rules import Rules, for_kind, join, keys_among
 from .site import Site
 from .words import edits_in_words, key_in_words
 
@@ -136,13 +136,17 @@ def fingerprint_step(want: Wanted) -> tuple[Step, ...]:
 
 
 def undeclared(want: Wanted, root: tree.Element) -> tuple[str, ...]:
-    """What is in the declared lists of a document without being declared or owned, in the user's words."""
-    plain = {_plain(key) for key in ownership.keys_of(want.document, want.rules)}
-    return tuple(
-        key_in_words(trail[-1], want.rules)
-        for trail in ownership.places(root, want.rules)
-        if len(trail) == 1 and trail[0].path in want.lists and ownership.key(trail) not in plain
-    )
+    """What is in the declared lists of a document without being declared, in the user's words."""
+    found = []
+    for path in sorted(want.lists):
+        if not path.startswith("devices/"):
+            continue
+        declared = set(keys_among(want.rules, path, want.document.findall(path)) or [])
+        nodes = root.findall(path)
+        for key, node in zip(keys_among(want.rules, path, nodes) or [], nodes):
+            if key not in declared:
+                found.append(key_in_words(Place(path, key, node), want.rules))
+    return tuple(found)
 
 
 def check_uuid(want: Wanted, root: tree.Element, before: str | None, site: Site) -> None:

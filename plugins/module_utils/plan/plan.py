@@ -61,3 +61,13 @@ class Plan(NamedTuple):
     def changed(self) -> bool:
         """Whether anything will be done."""
         return any(item.changes for item in self.objects)
+
+
+class Awaited(NamedTuple):
+    """A guest that somebody waits for. macs: its interfaces; address, agent: what for; timeout: in seconds."""
+
+    name: str
+    macs: tuple[str, ...]
+    address: bool
+    agent: bool
+    timeout: int

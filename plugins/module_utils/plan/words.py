@@ -216,7 +216,12 @@ def _cidr_in_words(edit: Edit, edits: list[Edit]) -> tuple[Any, Any]:
     after = {name: read_attribute(node, name) for name in ("address", "prefix")}
     before = dict(after)
     for other in edits:
-        if other.trail and other.trail[-1].node is node and "@" in other.path and isinstance(other.before, (str, type(None))):
+        if (
+            other.trail
+            and other.trail[-1].node is node
+            and "@" in other.path
+            and isinstance(other.before, (str, type(None)))
+        ):
             before[other.path.rpartition("@")[2]] = other.before
     return _cidr(before), _cidr(after)
 

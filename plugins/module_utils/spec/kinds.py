@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .domain import DOMAIN
-from .field import Field, Kind, argument_spec
+from .field import Field, Kind
 from .network import NETWORK
 from .pool import POOL
 from .volume import VOLUME
@@ -52,8 +50,3 @@ INFO = CONNECTION + tuple(
 def module_fields(kind: Kind) -> tuple[Field, ...]:
     """The options of the module that declares one object of this kind."""
     return RUN + kind.fields
-
-
-def module_spec(fields: tuple[Field, ...]) -> dict[str, Any]:
-    """The keyword arguments for AnsibleModule of a module with these options."""
-    return {"argument_spec": argument_spec(fields), "supports_check_mode": True}

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry a plan out, verify that it stuck, and wait for the guests that somebody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .apply import Result, apply_plan
+from .host.connection import Connection
+from .host.read import Lease, Scope, read_host, read_leases
+from .host.wait import until_ready
+from .plan.plan import Awaited, Id, ObjectPlan, Plan
+from .plan.stack import Stack, plan_stack
+from .reconcile import Run
+
+
+def converge(
+    connection: Connection, stack: Stack, scope: Scope, plan: Plan, run: Run, awaited: list[Awaited]
+) -> tuple[Plan, dict[Id, Result], dict[str, list[str]]]:
+    """Make a plan true. Returns the plan with what still waits then, what became of each object, and the addresses of
+    the guests that were waited for."""
+    stale = _stale_leases(connection, plan, awaited)
+    results = apply_plan(connection, plan, run.parallel, run.on_error == "stop")
+    after, results = _verified(connection, stack, scope, plan, results)
+    if any(result.error for result in results.values()):
+        return after, results, {}
+    late, addresses = until_ready(connection, awaited, stale)
+    for name, sentence in late.items():
+        results[("domain", name)] = results.get(("domain", name), Result(False, (), None))._replace(error=sentence)
+    return after, results, addresses
+
+
+def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) -> frozenset[Lease]:
+    """The leases that awaited guests have from before they are started now."""
+    started = {item.name for item in plan.objects if any(step.verb in ("start", "reset") for step in item.steps)}
+    macs = {mac for guest in awaited if guest.name in started for mac in guest.macs}
+    return frozenset(lease for lease in read_leases(connection) if lease.mac in macs) if macs else frozenset()
+
+
+def _verified(
+    connection: Connection, stack: Stack, scope: Scope, plan: Plan, results: Mapping[Id, Result]
+) -> tuple[Plan, dict[Id, Result]]:
+    """The plan with what still waits, and results in which that which did not stick is an error.
+
+    The host is read and planned again: nothing of what was done may be left to do.
+    """
+    checked = dict(results)
+    if not plan.changed or any(result.error for result in results.values()):
+        return plan, checked
+    again = plan_stack(_settled(stack), read_host(connection, scope))
+    left = {item.id: item for item in again.objects}
+    for item in plan.objects:
+        rest = left.get(item.id)
+        result = checked.get(item.id)
+        if rest is None or result is None or not rest.changes or result.waiting:
+            continue
+        paths = ", ".join(change.path for change in rest.changes)
+        checked[item.id] = result._replace(
+            error="{} {}: was written, but libvirt does not have it as declared: {}".format(*item.id, paths)
+        )
+    merged = tuple(_with_pending(item, left.get(item.id)) for item in plan.objects)
+    return Plan(merged), checked
+
+
+def _with_pending(item: ObjectPlan, after: ObjectPlan | None) -> ObjectPlan:
+    return item if after is None else item._replace(pending=after.pending, undeclared=after.undeclared)
+
+
+def _settled(stack: Stack) -> Stack:
+    """The stack with acts as the states that they lead to."""
+    domains = [
+        dict(item, state="running", restart="never")
+        if item["state"] in ("restarted", "reset")
+        else dict(item, restart="never")
+        for item in stack.get("domains") or []
+    ]
+    return dict(stack, domains=domains)
