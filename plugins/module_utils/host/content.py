@@ -148,10 +148,10 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
     """The content as a stream with its length in bytes, None when the server does not say."""
     if source.get("file"):
         try:
-            descriptor = os.open(source["file"], os.O_RDONLY)
+            file = os.fdopen(os.open(source["file"], os.O_RDONLY), "rb")
         except OSError as error:
             raise BadContent("{}: {}".format(source["file"], error.strerror or error)) from error
-        with os.fdopen(descriptor, "rb") as stream:
+        with file as stream:
             yield stream, os.fstat(stream.fileno()).st_size
         return
     try:
@@ -162,6 +162,7 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
             length = stream.headers.get("Content-Length")
             yield stream, int(length) if length else None
     except urllib.error.HTTPError as error:
+        error.close()
         where = without_login(source["url"])
         raise BadContent(f"{where}: the server answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
