@@ -20,7 +20,8 @@ def converge(
     connection: Connection, stack: Stack, scope: Scope, plan: Plan, run: Run, awaited: list[Awaited]
 ) -> tuple[Plan, dict[Id, Result], dict[str, list[str]]]:
     """Make a plan true. Returns the plan with what still waits then, what became of each object, and the addresses of
-    the guests that were waited for."""
+    the guests that were waited for.
+    """
     stale = _stale_leases(connection, plan, awaited)
     results = apply_plan(connection, plan, run.parallel, run.on_error == "stop")
     after, results = _verified(connection, stack, scope, plan, results)

@@ -42,7 +42,7 @@ def _carry_out(module: AnsibleModule, fields: tuple[Field, ...], stack: dict[str
         outcome = reconcile(stack, Run(params["uri"], module.check_mode, params["parallel"], params["on_error"]))
     except Declined as error:
         problems = [str(problem) for problem in error.problems]
-        more = "" if len(problems) == 1 else " (and %d more problems)" % (len(problems) - 1)
+        more = "" if len(problems) == 1 else f" (and {len(problems) - 1} more problems)"
         module.fail_json(msg=f"{problems[0]}{more}; nothing was changed", problems=problems, invocation=invocation)
     except (HypervisorError, MissingLibrary) as error:
         module.fail_json(msg=str(error), invocation=invocation)

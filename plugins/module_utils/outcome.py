@@ -74,7 +74,7 @@ def _line(change: Change, side: int) -> list[str]:
 def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
     """One sentence for a person."""
     if errors:
-        return errors[0] if len(errors) == 1 else "%s (and %d more)" % (errors[0], len(errors) - 1)
+        return errors[0] if len(errors) == 1 else f"{errors[0]} (and {len(errors) - 1} more)"
     parts: list[str] = []
     for kind, plural in (
         ("pool", "pools"),
@@ -85,7 +85,7 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
         entries = [entry for entry in objects if entry["kind"] == kind]
         changed = [entry for entry in entries if entry["changed"]]
         if changed:
-            parts.append("%d of %d %s changed" % (len(changed), len(entries), plural))
+            parts.append(f"{len(changed)} of {len(entries)} {plural} changed")
     text = ", ".join(parts) or "nothing to change"
     waits = [_waits(entry) for entry in objects if entry["restart_required"]]
     return "; ".join([text, *waits[:5]])

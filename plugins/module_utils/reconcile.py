@@ -43,7 +43,7 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         if not any(item.steps for item in plan.objects) and not awaited:
             return outcome_of(plan, {}, _addresses(connection, plan))
         # Imported here: a run that changes nothing, which is most of them, is spared the source of all that acts.
-        from .converge import converge
+        from .converge import converge  # noqa: PLC0415
 
         after, results, addresses = converge(connection, stack, scope, plan, run, awaited)
         return outcome_of(after, results, dict(_addresses(connection, plan), **addresses))
@@ -83,7 +83,7 @@ def _judge(plan: Plan, host: Host, connection: Connection) -> None:
     defines = [(item, step.args["xml"]) for item in plan.objects for step in item.steps if step.verb == "define"]
     if not defines:
         return
-    from .host.judge import Judge
+    from .host.judge import Judge  # noqa: PLC0415 - as above: nothing to write, nobody to ask
 
     judge = Judge(connection)
     problems = Problems()

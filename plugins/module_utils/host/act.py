@@ -12,6 +12,7 @@ from typing import Any, Callable
 from .. import tree
 from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
+from ..plan.values import size_text
 from ..spec.kinds import KIND
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
@@ -137,9 +138,8 @@ def _default_capacity(root: tree.Element, capacity: int) -> None:
 
 
 def _too_small(args: Args, capacity: int) -> Exception:
-    return BadContent(
-        "size %d bytes is smaller than volume %s, which has %d bytes" % (args["size"], args["from_name"], capacity)
-    )
+    wish, has = size_text(args["size"]), size_text(capacity)
+    return BadContent(f"size {wish} is smaller than volume {args['from_name']}, which has {has}")
 
 
 def _seed(connection: Connection, pool: Any, args: Args) -> None:

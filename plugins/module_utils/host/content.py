@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import http.client
 import os
+import tempfile
 import time
 import urllib.error
 from collections.abc import Iterator, Mapping
@@ -66,7 +67,7 @@ def _place(connection: Connection, pool: Any, name: str, write: Callable[[IO[byt
             os.rename(path, final)
         refresh(pool)
     else:
-        with _part(os.environ.get("TMPDIR", "/var/tmp"), name) as (part, path):
+        with _part(tempfile.gettempdir(), name) as (part, path):
             write(part)
             part.flush()
             _upload(connection, pool, name, part, replace)
@@ -128,7 +129,7 @@ def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
             part.write(chunk)
             count += len(chunk)
     if length is not None and count != length:
-        raise BadContent("%s broke off after %d of %d bytes; nothing was kept" % (where, count, length))
+        raise BadContent(f"{where} broke off after {count} of {length} bytes; nothing was kept")
     if expected and digest.hexdigest() != expected.lower():
         raise BadContent(
             f"{where} has the {algorithm} checksum {digest.hexdigest()}, declared is {expected.lower()}; nothing was kept"
@@ -156,7 +157,7 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
         return
     try:
         # Imported here: it costs each module that never fetches anything 20 ms.
-        from ansible.module_utils.urls import open_url
+        from ansible.module_utils.urls import open_url  # noqa: PLC0415
 
         with open_url(source["url"], timeout=60) as stream:
             length = stream.headers.get("Content-Length")
@@ -228,8 +229,9 @@ def refresh(pool: Any, deadline: float = 120) -> None:
     while True:
         try:
             pool.refresh(0)
-            return
         except libvirt.libvirtError as error:
             if "asynchronous jobs" not in str(error) or time.monotonic() > end:
                 raise
+        else:
+            return
         time.sleep(0.2)

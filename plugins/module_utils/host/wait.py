@@ -67,8 +67,7 @@ def until_off(connection: Connection, domain: Any, timeout: int, force: bool) ->
         return
     if not force:
         raise TimedOut(
-            "guest %s was asked to shut down and still runs after %d s; force: true switches it off"
-            % (domain.name(), timeout)
+            f"guest {domain.name()} was asked to shut down and still runs after {timeout} s; force: true switches it off"
         )
     try:
         domain.destroy()
@@ -94,7 +93,7 @@ def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: st
         domain.detachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
         while _has(domain, path, key):
             if time.monotonic() >= end:
-                return "the guest did not let go of it within %d s" % DETACH
+                return f"the guest did not let go of it within {DETACH:.0f} s"
             happened.wait(min(1.0, end - time.monotonic()))
             happened.clear()
     return None

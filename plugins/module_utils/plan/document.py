@@ -130,7 +130,7 @@ def _write_items(
     for place, item in enumerate(items):
         node = tree.element(tag)
         container.append(node)
-        write_fields(node, field.fields, item, f"{where}[{item_name(field, item, place)}]", problems)
+        write_fields(node, field.fields, item, f"{where}[{item_name(item, place)}]", problems)
 
 
 def _write_words(parent: tree.Element, path: str, words: list[str]) -> None:
@@ -144,7 +144,7 @@ def _write_words(parent: tree.Element, path: str, words: list[str]) -> None:
         container.append(node)
 
 
-def item_name(field: Field, item: Mapping[str, Any], place: int) -> str:
+def item_name(item: Mapping[str, Any], place: int) -> str:
     """What an item of a list is called in messages: the value of its identifying option, or its place from 0."""
     for name in ("target", "name", "mac", "ip", "network", "bridge"):
         if item.get(name):

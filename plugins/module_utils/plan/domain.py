@@ -115,7 +115,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         changes,
         tuple(steps) + power,
         () if restarted else pending,
-        _needs(root, declared, site),
+        _needs(root, site),
         undeclared(want, root),
         facts,
     )
@@ -135,7 +135,7 @@ def _state_after(declared: Declared, current: Domain | None) -> str:
     return (current.state if current else "stopped") if state == "present" else state
 
 
-def _needs(root: tree.Element, declared: Declared, site: Site) -> frozenset[Id]:
+def _needs(root: tree.Element, site: Site) -> frozenset[Id]:
     """The objects of this run that a guest stands on."""
     needs: set[Id] = set()
     files = {source.get("file") for source in root.iterfind("devices/disk/source")}

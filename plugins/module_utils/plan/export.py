@@ -16,8 +16,8 @@ from ..spec.field import Field, Kind
 from ..spec.kinds import KIND
 from . import ownership, values
 from .current import Domain, Host, Network, Pool, Volume
-from .overlay import size_at
-from .rules import Rules, for_kind, join, key_of, read_attribute
+from .rules import Rules, for_kind, join, key_of
+from .words import read_value
 
 Exported = dict[str, Any]
 
@@ -128,7 +128,7 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
         if taken and _is_bare(child):
             tree.remove(child)
         return taken or None
-    value = _value(node, field)
+    value = read_value(node, field)
     if value is None or (field.choices and not _is_choice(value, field)):
         return None
     _erase(node, path)
@@ -176,26 +176,6 @@ def _is_choice(value: Any, field: Field) -> bool:
     return all(word in field.choices for word in (value if isinstance(value, list) else [value]))
 
 
-def _value(node: tree.Element, field: Field) -> Any:
-    path = field.path or "."
-    if field.type == "words":
-        where, attribute = tree.split(path)
-        return [child.get(attribute) if attribute else child.text for child in node.findall(where)] or None
-    if field.type == "flag":
-        return True if tree.find(node, path) is not None else None
-    if field.type == "size":
-        child = tree.find(node, path)
-        count = None if child is None else size_at(child, field.unit)
-        return None if count is None else values.size_text(count)
-    if field.type == "cidr":
-        prefix = read_attribute(node, "prefix")
-        return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
-    if any(tree.get(node, where) != text for where, text in field.implies):
-        return None
-    text = tree.get(node, path)
-    return values.VALUES[field.type].decode(text) if text else None
-
-
 def _erase(node: tree.Element, path: str) -> None:
     """Take a value out, and the elements that are empty without it."""
     where, attribute = tree.split(path)
@@ -209,10 +189,15 @@ def _erase(node: tree.Element, path: str) -> None:
         else:
             found.text = None
             found.attrib.pop("unit", None)
-        while found is not node and _is_bare(found):
-            above = found.getparent()
-            above.remove(found)
-            found = above
+        _remove_bare(found, node)
+
+
+def _remove_bare(node: tree.Element, top: tree.Element) -> None:
+    """Take an element that is empty now out, and those above it that are empty then, up to this one."""
+    while node is not top and _is_bare(node):
+        above = node.getparent()
+        above.remove(node)
+        node = above
 
 
 def _is_bare(node: tree.Element) -> bool:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .. import tree
-from .current import Domain
 from .identity import derived_mac, derived_uuid
 from .problem import Problems
 from .site import Declared, Reservation, Site
@@ -35,7 +34,7 @@ def concrete(declared: Declared, site: Site) -> Declared:
         result["disks"] = [_disk(item, declared, root, where, site) for item in declared["disks"]]
         _unique(declared["disks"], "target", where + ": disks", site.problems)
     if declared.get("interfaces") is not None:
-        result["interfaces"] = _interfaces(declared, current, root, where, site)
+        result["interfaces"] = _interfaces(declared, root, where, site)
         present = [] if root is None else macs(root)
         _unique(result["interfaces"], "mac", where + ": interfaces", site.problems, present)
     if declared.get("cloud_init") is not None:
@@ -196,9 +195,7 @@ def _format_of_file(item: Declared, where: str, site: Site) -> str | None:
     return None
 
 
-def _interfaces(
-    declared: Declared, current: Domain | None, root: tree.Element | None, where: str, site: Site
-) -> list[Declared]:
+def _interfaces(declared: Declared, root: tree.Element | None, where: str, site: Site) -> list[Declared]:
     """The interfaces, each with its MAC address: the declared one, that of the interface it is, or a derived one."""
     present = [] if root is None else [_interface_facts(node) for node in root.iterfind("devices/interface")]
     items = [dict(item) for item in declared["interfaces"]]
@@ -237,7 +234,7 @@ def _names(items: list[Declared]) -> list[str]:
         source = item.get("network") or item.get("bridge") or ""
         place = count.get(source, 0)
         count[source] = place + 1
-        names.append(item.get("name") or "%s#%d" % (source, place))
+        names.append(item.get("name") or f"{source}#{place}")
     return names
 
 

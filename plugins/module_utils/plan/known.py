@@ -8,11 +8,16 @@ Each entry is a fact of libvirt, learnt from its source and its own test documen
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Callable, NamedTuple
 
 from .. import tree
 
 Key = Callable[[tree.Element, int], str]
+
+
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Known(NamedTuple):
@@ -25,11 +30,11 @@ class Known(NamedTuple):
     told: XPaths of what a document tells of the present, or what libvirt decides by itself: not part of a declaration.
     """
 
-    keys: dict[str, Key] = {}
-    drops: dict[str, tuple[str, ...]] = {}
-    types: dict[str, str] = {}
-    units: dict[str, str] = {}
-    omitted: dict[str, str] = {}
+    keys: Mapping[str, Key] = NONE
+    drops: Mapping[str, tuple[str, ...]] = NONE
+    types: Mapping[str, str] = NONE
+    units: Mapping[str, str] = NONE
+    omitted: Mapping[str, str] = NONE
     told: tuple[str, ...] = ()
 
 
@@ -77,10 +82,10 @@ def _namespace(node: tree.Element, _place: int) -> str:
     return str(node.tag)
 
 
-def _ip_family(node: tree.Element, place: int) -> str:
+def _ip_family(node: tree.Element, _place: int) -> str:
     """Addresses of a network are known by family and place: the address itself may be declared anew."""
     earlier = [peer for peer in node.itersiblings("ip", preceding=True) if _family(peer) == _family(node)]
-    return "{}{}".format(_family(node), "" if not earlier else ".%d" % len(earlier))
+    return _family(node) + (f".{len(earlier)}" if earlier else "")
 
 
 def _family(node: tree.Element) -> str:

@@ -48,8 +48,8 @@ def size_text(count: int) -> str:
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         factor = UNITS[unit.lower()]
         if count and count % factor == 0:
-            return "%d %s" % (count // factor, unit)
-    return "%d bytes" % count
+            return f"{count // factor} {unit}"
+    return f"{count} bytes"
 
 
 def scaled(text: str, unit: str) -> int:

@@ -106,9 +106,8 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
         if size is None and not (declared.get("backing") or declared.get("clone") or declared.get("xml")):
             site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
     changes = [Change("state", "absent", "present", "create")]
-    for name in ("format", "size", "source", "clone", "backing"):
-        if declared.get(name) is not None:
-            changes.append(Change(name, None, _shown(declared[name]), "create"))
+    told = [name for name in ("format", "size", "source", "clone", "backing") if declared.get(name) is not None]
+    changes.extend(Change(name, None, _shown(declared[name]), "create") for name in told)
     return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
 
 

@@ -161,13 +161,19 @@ def _read(node: tree.Element, field: Field) -> Any:
     path = field.path or "."
     if field.type == "items":
         return [read_fields(child, field.fields) for child in node.findall(path)] or None
-    if field.type == "words":
-        where, attribute = tree.split(path)
-        words = [child.get(attribute) if attribute else child.text for child in node.findall(where)]
-        return words or None
     if field.type == "dict":
         child = tree.find(node, path)
         return None if child is None else read_fields(child, field.fields) or None
+    value = read_value(node, field)
+    return MASK if field.secret and value is not None else value
+
+
+def read_value(node: tree.Element, field: Field) -> Any:
+    """The value of a field that is neither a list of items nor a mapping, as a user would write it; None without one."""
+    path = field.path or "."
+    if field.type == "words":
+        where, attribute = tree.split(path)
+        return [child.get(attribute) if attribute else child.text for child in node.findall(where)] or None
     if field.type == "flag":
         return True if tree.find(node, path) is not None else None
     if field.type == "size":
@@ -177,12 +183,10 @@ def _read(node: tree.Element, field: Field) -> Any:
     if field.type == "cidr":
         prefix = read_attribute(node, "prefix")
         return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
-    if any(tree.get(node, where) != text for where, text in field.implies):
-        return None
     text = tree.get(node, path)
-    if not text:
+    if not text or any(tree.get(node, where) != implied for where, implied in field.implies):
         return None
-    return MASK if field.secret else values.VALUES[field.type].decode(text)
+    return values.VALUES[field.type].decode(text)
 
 
 def edits_in_words(edits: list[Edit], rules: Rules) -> list[tuple[str, Any, Any, Edit]]:
