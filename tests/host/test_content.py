@@ -1,0 +1,235 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Content of volumes: whatever goes wrong on the way, no partial file has the volume's name."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import BadContent, fetch, place_bytes
+
+IMAGE = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (10 << 20).to_bytes(8, "big") + b"content" * 300_000
+Server = Callable[[str], str]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        ANSWERS[self.path.partition("?")[0]](self)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Silence."""
+
+
+def _send(handler: _Handler, body: bytes, length: int | None, code: int = 200, kind: str = "") -> None:
+    handler.send_response(code)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    if kind:
+        handler.send_header("Content-Type", kind)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def _chunked(handler: _Handler) -> None:
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"100000\r\n" + b"x" * 1000)
+    handler.close_connection = True
+
+
+def _slow(handler: _Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(IMAGE)))
+    handler.end_headers()
+    handler.wfile.write(IMAGE[:1_500_000])
+    handler.wfile.flush()
+    time.sleep(30)
+
+
+ANSWERS: dict[str, Callable[[_Handler], None]] = {
+    "/ok.qcow2": lambda handler: _send(handler, IMAGE, len(IMAGE)),
+    "/no-length": lambda handler: _send(handler, IMAGE, None),
+    "/missing": lambda handler: _send(handler, b"not here", 8, 404),
+    "/broken-off": lambda handler: _send(handler, IMAGE[:1000], len(IMAGE)),
+    "/broken-off-in-a-chunk": _chunked,
+    "/page": lambda handler: _send(handler, b"<!DOCTYPE html><html>Sign in</html>", 35, 200, "text/html"),
+    "/slow": _slow,
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    http.daemon_threads = True
+    http.block_on_close = False
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    yield lambda path: f"http://127.0.0.1:{http.server_port}{path}"
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "pool"
+
+
+def _fetch(connection: Connection, pool: Any, **source: Any) -> None:
+    more = {name: source.pop(name) for name in ("format", "size") if name in source}
+    fetch(connection, pool, {"name": "base.qcow2", "source": source, **more})
+
+
+def test_a_url_with_its_checksum(connection: Connection, pool: Any, folder: Path, server: Server) -> None:
+    digest = hashlib.sha512(IMAGE).hexdigest().upper()
+    _fetch(connection, pool, url=server("/ok.qcow2"), checksum=f"sha512:{digest}", format="qcow2")
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert os.listdir(folder) == ["base.qcow2"]
+
+
+def test_a_server_that_does_not_say_the_length(connection: Connection, pool: Any, folder: Path, server: Server) -> None:
+    _fetch(connection, pool, url=server("/no-length"))
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+
+
+def test_a_file(connection: Connection, pool: Any, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(IMAGE)
+    _fetch(connection, pool, file=str(tmp_path / "image"))
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"url": "/missing"}, "URL: the server answered 404 Not Found"),
+        ({"url": "/broken-off"}, "URL broke off after 1000 of 2100032 bytes; nothing was kept"),
+        ({"url": "/broken-off-in-a-chunk"}, "URL broke off after 0 bytes"),
+        (
+            {"url": "/ok.qcow2", "checksum": "sha256:" + "0" * 64},
+            f"URL has the sha256 checksum {hashlib.sha256(IMAGE).hexdigest()}, declared is {'0' * 64}; nothing was kept",
+        ),
+        ({"url": "/page", "format": "qcow2"}, "the content of volume base.qcow2 is raw, not qcow2; nothing was kept"),
+        ({"url": "/ok.qcow2", "format": "raw"}, "the content of volume base.qcow2 is qcow2, not raw; nothing was kept"),
+        (
+            {"url": "/ok.qcow2", "size": 5 << 20},
+            "the content of volume base.qcow2 has 10 MiB, more than the declared size of 5 MiB; nothing was kept",
+        ),
+        ({"file": "/nonexistent/image"}, "/nonexistent/image: No such file or directory"),
+        ({"file": "/"}, "/: Is a directory"),
+    ],
+)
+def test_what_is_not_as_declared_leaves_nothing(
+    connection: Connection, pool: Any, folder: Path, server: Server, source: dict[str, Any], message: str
+) -> None:
+    url = server(source["url"]) if "url" in source else ""
+    with pytest.raises(BadContent) as raised:
+        _fetch(connection, pool, **{**source, **({"url": url} if url else {})})
+    assert str(raised.value).startswith(message.replace("URL", url))
+    assert os.listdir(folder) == []
+
+
+def test_nobody_listens(connection: Connection, pool: Any, folder: Path) -> None:
+    with pytest.raises(BadContent, match=r"^http://127\.0\.0\.1:9/x: .*refused"):
+        _fetch(connection, pool, url="http://127.0.0.1:9/x")
+    assert os.listdir(folder) == []
+
+
+def test_a_login_in_the_url_is_not_told(connection: Connection, pool: Any, server: Server) -> None:
+    url = server("/missing").replace("http://", "http://user:s3cret@")
+    with pytest.raises(BadContent) as raised:
+        _fetch(connection, pool, url=url)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_what_came_into_being_meanwhile_is_left(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    (folder / "base.qcow2").write_text("of somebody else")
+    with pytest.raises(BadContent, match="has come into being meanwhile and is left as it is"):
+        _fetch(connection, pool, url=server("/ok.qcow2"))
+    assert (folder / "base.qcow2").read_text() == "of somebody else"
+    assert os.listdir(folder) == ["base.qcow2"]
+
+
+def test_two_runs_at_once_make_one_whole_volume(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    errors: list[str] = []
+
+    def run() -> None:
+        try:
+            _fetch(connection, pool, url=server("/ok.qcow2"))
+        except BadContent as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=run) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert os.listdir(folder) == ["base.qcow2"]
+    assert len(errors) == 3
+
+
+def test_a_run_that_was_killed_leaves_a_part_that_the_next_one_takes_over(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    part = folder / ".base.qcow2.part"
+    process = multiprocessing.get_context("fork").Process(
+        target=_fetch, args=(connection, pool), kwargs={"url": server("/slow")}
+    )
+    process.start()
+    deadline = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    assert os.listdir(folder) == [".base.qcow2.part"]
+    _fetch(connection, pool, url=server("/ok.qcow2"))
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert os.listdir(folder) == ["base.qcow2"]
+
+
+def test_a_link_in_the_place_of_the_part_is_not_followed(
+    connection: Connection, pool: Any, folder: Path, tmp_path: Path, server: Server
+) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (folder / ".base.qcow2.part").symlink_to(tmp_path / "precious")
+    with pytest.raises(BadContent, match="Too many levels of symbolic links"):
+        _fetch(connection, pool, url=server("/ok.qcow2"))
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_full_disk(connection: Connection, pool: Any, folder: Path, server: Server) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs to mount a small file system")
+    try:
+        with pytest.raises(BadContent, match=r"\.base\.qcow2\.part: No space left on device"):
+            _fetch(connection, pool, url=server("/ok.qcow2"))
+        assert os.listdir(folder) == []
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_bytes_take_the_place_of_older_ones(connection: Connection, pool: Any, folder: Path) -> None:
+    place_bytes(connection, pool, "web1-seed.iso", b"one")
+    place_bytes(connection, pool, "web1-seed.iso", b"two")
+    assert (folder / "web1-seed.iso").read_bytes() == b"two"
