@@ -55,6 +55,7 @@ def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) ->
                 waiting.remove(item)
                 running[pool.submit(_carry_out, connection, item)] = item.id
             if not running:
+                results.update(_in_circles(waiting))
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 results[running.pop(future)] = future.result()
@@ -75,6 +76,16 @@ def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], failed: set
         else:
             kept.append(item)
     return kept
+
+
+def _in_circles(waiting: list[ObjectPlan]) -> dict[Id, Result]:
+    """Errors for objects that cannot be begun because each needs another one of them."""
+    ids = {item.id for item in waiting}
+    found = {}
+    for item in waiting:
+        others = ", ".join("{} {}".format(*need) for need in sorted(item.needs & ids))
+        found[item.id] = Result(False, (), "{} {}: not begun, as it and {} need each other".format(*item.id, others))
+    return found
 
 
 def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
