@@ -47,11 +47,13 @@ def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) ->
     results: dict[Id, Result] = {item.id: Result(False, (), None) for item in plan.objects if not item.steps}
     waiting: list[ObjectPlan] = [item for item in plan.objects if item.steps]
     running: dict[Future[Result], Id] = {}
-    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+    most = max(1, parallel)
+    with ThreadPoolExecutor(max_workers=most) as pool:
         while waiting or running:
-            failed = {key for key, result in results.items() if result.error}
-            waiting = _leave_out(waiting, results, failed, stop)
-            for item in [item for item in waiting if item.needs <= set(results)]:
+            waiting = _leave_out(waiting, results, stop)
+            ready = [item for item in waiting if item.needs <= set(results)]
+            # Not more than are worked on at once: what is only queued could not be stopped any more.
+            for item in ready[: most - len(running)]:
                 waiting.remove(item)
                 running[pool.submit(_carry_out, connection, item)] = item.id
             if not running:
@@ -62,9 +64,10 @@ def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) ->
     return results
 
 
-def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], failed: set[Id], stop: bool) -> list[ObjectPlan]:
+def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], stop: bool) -> list[ObjectPlan]:
     """Objects that can still be begun; the others get a result that says why not."""
     kept = []
+    failed = {key for key, result in results.items() if result.error}
     for item in waiting:
         blocked = sorted(item.needs & failed)
         if blocked:
@@ -75,7 +78,8 @@ def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], failed: set
             )
         else:
             kept.append(item)
-    return kept
+    # What needs an object that was left out just now is left out as well.
+    return kept if len(kept) == len(waiting) else _leave_out(kept, results, stop)
 
 
 def _in_circles(waiting: list[ObjectPlan]) -> dict[Id, Result]:

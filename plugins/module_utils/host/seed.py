@@ -32,12 +32,15 @@ def build_seed(files: Mapping[str, str], digest: str) -> bytes:
     """
     try:
         import pycdlib  # noqa: PLC0415 - only who makes a seed needs it
-        from pycdlib import dates, headervd  # noqa: PLC0415
+        from pycdlib import dates, headervd, utils  # noqa: PLC0415
+        from pycdlib import pycdlib as inner  # noqa: PLC0415
     except ImportError as error:
         raise MissingLibrary(missing("pycdlib", "python3-pycdlib", str(error))) from error
     with _LOCK:
-        clocks = dates.time, headervd.time
-        dates.time = headervd.time = _CLOCK
+        clocked = (dates, headervd, utils, inner)
+        clocks = [module.time for module in clocked]
+        for module in clocked:
+            module.time = _CLOCK
         try:
             image = pycdlib.PyCdlib()
             image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata", app_use=_MARK + digest)
@@ -47,7 +50,8 @@ def build_seed(files: Mapping[str, str], digest: str) -> bytes:
             image.write_fp(target)
             image.close()
         finally:
-            dates.time, headervd.time = clocks
+            for module, clock in zip(clocked, clocks):
+                module.time = clock
     return target.getvalue()
 
 
