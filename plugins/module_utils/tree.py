@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+# The stubs of lxml differ between releases: its things are Any to the type checker.
+etree: Any
 try:
     from lxml import etree
 except ImportError as error:
@@ -19,7 +21,6 @@ except ImportError as error:
 else:
     LXML_ERROR = None
 
-# The stubs of lxml differ between releases: an Element is Any to the type checker.
 Element = Any
 
 
@@ -63,7 +64,7 @@ def canonical(root: Element) -> bytes:
 
 def element(tag: str, text: str | None = None, **attributes: str) -> Element:
     """A new element with this text and these attributes."""
-    new = etree.Element(tag, **attributes)
+    new = etree.Element(tag, dict(attributes))
     new.text = text
     return new
 

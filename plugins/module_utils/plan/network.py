@@ -119,7 +119,7 @@ def reserve(
 
 def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems: list[str]) -> None:
     address = ipaddress.ip_address(item.address)
-    block = next((node for node in root.findall("ip") if subnet_of(node) and address in subnet_of(node)), None)
+    block = next((node for node in root.findall("ip") if address in (subnet_of(node) or ())), None)
     if block is None:
         problems.append(f"address {item.address} of guest {item.guest} is in none of the network's blocks")
         return
@@ -137,8 +137,8 @@ def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems:
             return
         if (node.get("mac") or "").lower() == item.mac:
             if node.get("ip") != item.address:
-                trail += (Place("ip/dhcp/host", item.mac, node),)
-                edits.append(Edit("ip/dhcp/host/@ip", node.get("ip"), item.address, trail))
+                at = (*trail, Place("ip/dhcp/host", item.mac, node))
+                edits.append(Edit("ip/dhcp/host/@ip", node.get("ip"), item.address, at))
                 node.set("ip", item.address)
             return
     node = tree.element("host", None, mac=item.mac, name=item.guest, ip=item.address)

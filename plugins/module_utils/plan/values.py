@@ -40,7 +40,8 @@ def size_bytes(text: str) -> int:
     if "." not in number:
         return int(number) * factor
     whole, _dot, fraction = number.partition(".")
-    return -(-int(whole + fraction) * factor // 10 ** len(fraction))
+    shift: int = 10 ** len(fraction)
+    return -(-int(whole + fraction) * factor // shift)
 
 
 def size_text(count: int) -> str:
