@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import BadContent, fetch, place_bytes
 
@@ -98,7 +98,7 @@ def test_a_url_with_its_checksum(connection: Connection, pool: Any, folder: Path
     digest = hashlib.sha512(IMAGE).hexdigest().upper()
     _fetch(connection, pool, url=server("/ok.qcow2"), checksum=f"sha512:{digest}", format="qcow2")
     assert (folder / "base.qcow2").read_bytes() == IMAGE
-    assert os.listdir(folder) == ["base.qcow2"]
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
 
 
 def test_a_server_that_does_not_say_the_length(connection: Connection, pool: Any, folder: Path, server: Server) -> None:
@@ -139,13 +139,13 @@ def test_what_is_not_as_declared_leaves_nothing(
     with pytest.raises(BadContent) as raised:
         _fetch(connection, pool, **{**source, **({"url": url} if url else {})})
     assert str(raised.value).startswith(message.replace("URL", url))
-    assert os.listdir(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_nobody_listens(connection: Connection, pool: Any, folder: Path) -> None:
     with pytest.raises(BadContent, match=r"^http://127\.0\.0\.1:9/x: .*refused"):
         _fetch(connection, pool, url="http://127.0.0.1:9/x")
-    assert os.listdir(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_login_in_the_url_is_not_told(connection: Connection, pool: Any, server: Server) -> None:
@@ -162,7 +162,7 @@ def test_what_came_into_being_meanwhile_is_left(
     with pytest.raises(BadContent, match="has come into being meanwhile and is left as it is"):
         _fetch(connection, pool, url=server("/ok.qcow2"))
     assert (folder / "base.qcow2").read_text() == "of somebody else"
-    assert os.listdir(folder) == ["base.qcow2"]
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
 
 
 def test_two_runs_at_once_make_one_whole_volume(
@@ -182,7 +182,7 @@ def test_two_runs_at_once_make_one_whole_volume(
     for thread in threads:
         thread.join()
     assert (folder / "base.qcow2").read_bytes() == IMAGE
-    assert os.listdir(folder) == ["base.qcow2"]
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
     assert len(errors) == 3
 
 
@@ -199,10 +199,10 @@ def test_a_run_that_was_killed_leaves_a_part_that_the_next_one_takes_over(
         time.sleep(0.05)
     process.kill()
     process.join()
-    assert os.listdir(folder) == [".base.qcow2.part"]
+    assert [file.name for file in folder.iterdir()] == [".base.qcow2.part"]
     _fetch(connection, pool, url=server("/ok.qcow2"))
     assert (folder / "base.qcow2").read_bytes() == IMAGE
-    assert os.listdir(folder) == ["base.qcow2"]
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
 
 
 def test_a_link_in_the_place_of_the_part_is_not_followed(
@@ -224,7 +224,7 @@ def test_a_full_disk(connection: Connection, pool: Any, folder: Path, server: Se
     try:
         with pytest.raises(BadContent, match=r"\.base\.qcow2\.part: No space left on device"):
             _fetch(connection, pool, url=server("/ok.qcow2"))
-        assert os.listdir(folder) == []
+        assert list(folder.iterdir()) == []
     finally:
         subprocess.run(["umount", folder], check=True)
 
