@@ -49,6 +49,8 @@ def parse(text: str) -> Element:
         raise BadXml("a DOCTYPE is not allowed")
     if next(root.iter(etree.Entity), None) is not None:
         raise BadXml("an entity reference is not allowed")
+    if next(root.iter("{http://www.w3.org/2001/XInclude}*"), None) is not None:
+        raise BadXml("an XInclude is not allowed")
     return root
 
 

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import tree
 from ..spec.field import Field, Kind
 from . import values
-from .overlay import ABSENT, overlay
+from .overlay import ABSENT, overlay, size_at
 from .problem import Problems
-from .rules import for_kind
+from .rules import Rules, for_kind, join
 
 
 def declared_document(kind: Kind, declared: Mapping[str, Any], where: str, problems: Problems) -> tree.Element:
@@ -39,7 +39,32 @@ def raw_document(kind: Kind, text: str | None, where: str, problems: Problems) -
     if root.tag != kind.root:
         problems.add(where + ": xml", f"the root element is <{root.tag}>, expected <{kind.root}>")
         return None
-    return root
+    wrong = list(_wrong_values(root, for_kind(kind), ""))
+    for sentence in wrong:
+        problems.add(where + ": xml", sentence)
+    return None if wrong else root
+
+
+def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
+    """What the planner could not work with in the user's own XML: sizes, netmasks and addresses of networks."""
+    if path in rules.units:
+        try:
+            size_at(node, rules.units[path])
+        except ValueError:
+            yield "{}: '{}' is not a size in {}".format(path, node.text, node.get("unit") or rules.units[path])
+    if node.get("netmask") is not None:
+        try:
+            values.prefix_of(node.get("netmask"))
+        except ValueError:
+            yield "{}: '{}' is not a netmask".format(join(path, "@netmask"), node.get("netmask"))
+    if rules.types.get(join(path, "@address")) == "ip" and node.get("address") is not None:
+        try:
+            values.cidr("{}/{}".format(node.get("address"), node.get("prefix") or 24))
+        except ValueError:
+            yield "{}: '{}' is not an address".format(join(path, "@address"), node.get("address"))
+    for tag, children in tree.by_tag(node).items():
+        for child in children:
+            yield from _wrong_values(child, rules, join(path, tag))
 
 
 def below(where: str, name: str) -> str:
@@ -66,7 +91,7 @@ def _write(parent: tree.Element, field: Field, value: Any, where: str, problems:
     if field.type == "items":
         _write_items(parent, field, value, where, problems)
     elif field.type == "words":
-        _write_words(parent, path, value)
+        _write_words(parent, path, value, where, problems)
     elif field.type == "dict":
         write_fields(tree.make(parent, path), field.fields, value, where, problems)
     elif field.type == "flag":
@@ -83,6 +108,9 @@ def _write(parent: tree.Element, field: Field, value: Any, where: str, problems:
 
 def _write_text(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:
     path = field.path or ""
+    if value == "" and "@" in path and field.type in ("text", "line"):
+        problems.add(where, "is empty; leave it out instead")
+        return
     if value == "" and "@" not in path:
         tree.make(parent, path).set(ABSENT, "yes")
         return
@@ -133,11 +161,16 @@ def _write_items(
         write_fields(node, field.fields, item, f"{where}[{item_name(item, place)}]", problems)
 
 
-def _write_words(parent: tree.Element, path: str, words: list[str]) -> None:
+def _write_words(parent: tree.Element, path: str, words: list[str], where: str, problems: Problems) -> None:
     where, attribute = tree.split(path)
     above, _slash, tag = where.rpartition("/")
     container = tree.make(parent, above or ".")
     for word in words:
+        try:
+            values.VALUES["line"].encode(word)
+        except ValueError as error:
+            problems.add(where, str(error))
+            continue
         node = tree.element(tag, None if attribute else str(word))
         if attribute:
             node.set(attribute, str(word))

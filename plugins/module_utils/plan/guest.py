@@ -198,7 +198,7 @@ def _format_of_file(item: Declared, where: str, site: Site) -> str | None:
 def _interfaces(declared: Declared, root: tree.Element | None, where: str, site: Site) -> list[Declared]:
     """The interfaces, each with its MAC address: the declared one, that of the interface it is, or a derived one."""
     present = [] if root is None else [_interface_facts(node) for node in root.iterfind("devices/interface")]
-    items = [dict(item) for item in declared["interfaces"]]
+    items = [dict(item, mac=_plain_mac(item.get("mac"))) for item in declared["interfaces"]]
     taken = {item["mac"].lower() for item in items if item.get("mac")}
     names = _names(items)
     for item, name in zip(items, names):
@@ -224,6 +224,14 @@ def _interfaces(declared: Declared, root: tree.Element | None, where: str, site:
             )
         _reserve(item, declared, site)
     return items
+
+
+def _plain_mac(mac: str | None) -> str | None:
+    """A MAC address as libvirt writes it; one that is wrong is left for the problem that tells so."""
+    try:
+        return VALUES["mac"].encode(mac) if mac else None
+    except ValueError:
+        return mac
 
 
 def _names(items: list[Declared]) -> list[str]:
@@ -271,10 +279,15 @@ def _check_interface(item: Declared, where: str, site: Site, attached: Sequence[
 def _reserve(item: Declared, declared: Declared, site: Site) -> None:
     if not item.get("address") or not item.get("network"):
         return
+    where = "domain {}: interfaces[{}].address".format(declared["name"], item["mac"])
     try:
         address = VALUES["ip"].encode(item["address"])
     except ValueError as error:
-        site.problems.add("domain {}: interfaces[{}].address".format(declared["name"], item["mac"]), str(error))
+        site.problems.add(where, str(error))
+        return
+    if ":" in address:
+        # libvirt refuses a MAC address beside an IPv6 one (network_conf.c): DHCPv6 knows clients by DUID.
+        site.problems.add(where, "an IPv6 address cannot be reserved by MAC address")
         return
     site.reservations.append(Reservation(item["network"], item["mac"].lower(), address, declared["name"]))
 
@@ -287,7 +300,7 @@ def _seed(declared: Declared, root: tree.Element | None, where: str, site: Site)
         site.problems.add(where + ": cloud_init.pool", f"pool {pool} is neither there nor declared")
     uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None
     files = seed_files(
-        declared["cloud_init"],
+        _checked_content(declared["cloud_init"], where, site.problems),
         declared["name"],
         uuid or derived_uuid(site.host.identity, "domain", declared["name"]),
     )
@@ -300,6 +313,19 @@ def _seed(declared: Declared, root: tree.Element | None, where: str, site: Site)
     return item
 
 
+def _checked_content(cloud_init: Mapping[str, Any], where: str, problems: Problems) -> Mapping[str, Any]:
+    """The content of a seed without what cannot be written, which is noted."""
+    content = dict(cloud_init)
+    for option in ("user_data", "meta_data", "network_config", "vendor_data"):
+        value = content.get(option)
+        is_text = isinstance(value, str) and option != "meta_data"
+        if value is not None and not is_text and not isinstance(value, Mapping):
+            what = "a mapping" if option == "meta_data" else "a mapping or a text"
+            problems.add(f"{where}: cloud_init.{option}", f"must be {what}")
+            content[option] = None
+    return content
+
+
 def _seed_target(declared: Declared, root: tree.Element | None, path: str | None) -> str:
     """The target of the seed's cdrom: the one it has, or the first free one."""
     present = {} if root is None else {tree.get(node, "target/@dev"): node for node in root.iterfind("devices/disk")}
@@ -307,7 +333,9 @@ def _seed_target(declared: Declared, root: tree.Element | None, path: str | None
         if path and tree.get(node, "source/@file") == path:
             return str(target)
     taken = set(present) | {item["target"] for item in declared.get("disks") or []}
-    return next("sd" + letter for letter in "abcdefghijklmnopqrstuvwxyz" if "sd" + letter not in taken)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [*letters, *(first + second for first in letters for second in letters)]
+    return next("sd" + name for name in names if "sd" + name not in taken)
 
 
 def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> dict[str, str]:

@@ -38,6 +38,11 @@ class Problems:
         if problem not in self._found:
             self._found.append(problem)
 
+    @property
+    def found(self) -> bool:
+        """Whether a problem was noted."""
+        return bool(self._found)
+
     def raise_any(self) -> None:
         """Raise Declined if a problem was noted."""
         if self._found:

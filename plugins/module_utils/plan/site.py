@@ -45,6 +45,12 @@ class Site(NamedTuple):
             return bool(declared["state"] != "absent")
         return name in getattr(self.host, kind + "s")
 
+    def is_active_pool(self, name: str) -> bool:
+        """Whether a pool is or will be active, so that volumes can be made in it."""
+        state = self.pools.get(name, {}).get("state", "present")
+        current = self.host.pools.get(name)
+        return bool(state == "active" or (state != "inactive" and current is not None and current.live is not None))
+
     def pool_directory(self, name: str) -> str | None:
         """Directory of a pool whose volumes are files in it; None for other kinds of pool, or when it is not known."""
         declared = self.pools.get(name, {})

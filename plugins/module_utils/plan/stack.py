@@ -37,6 +37,7 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
     volumes = _volumes(stack.get("volumes") or [], problems)
     site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems)
     _check_names(site, stack)
+    problems.raise_any()
     lists = {
         (kind.name, item["name"]): list_paths(kind.fields, item)
         for kind in KINDS
@@ -45,15 +46,19 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
     guests = {name: concrete(item, site) for name, item in site.domains.items() if item["state"] != "absent"}
     _release(site)
     _check_shared(site, guests)
-    problems.raise_any()
     wants = _wants(site, guests, lists)
+    if problems.found:
+        # The rest cannot be planned; what is wrong with volumes is told in the same run.
+        for item in backing_order(site.volumes, problems):
+            plan_volume(item, site)
+    problems.raise_any()
     plans = [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
     plans += _networks(site, wants)
     domains = [
         plan_domain(wants[("domain", name)], guests[name], site) if name in guests else plan_absent(item, site)
         for name, item in site.domains.items()
     ]
-    plans += [plan_volume(item, site) for item in backing_order(site.volumes)]
+    plans += [plan_volume(item, site) for item in backing_order(site.volumes, problems)]
     problems.raise_any()
     return Plan(tuple(_ordered(plans + domains)))
 
@@ -94,14 +99,16 @@ def _release(site: Site) -> None:
 
 def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
     """What no two guests may have: an address on one network, or a MAC address."""
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str], Reservation] = {}
     for item in site.reservations:
-        other = seen.setdefault((item.network, item.address), item.guest) if item.address else item.guest
-        if other != item.guest:
-            site.problems.add(
-                f"domain {item.guest}",
-                f"address {item.address} on network {item.network} is also declared for guest {other}",
+        other = seen.setdefault((item.network, item.address), item) if item.address else item
+        if other is not item:
+            whose = (
+                "is declared for two of its interfaces"
+                if other.guest == item.guest
+                else f"is also declared for guest {other.guest}"
             )
+            site.problems.add(f"domain {item.guest}", f"address {item.address} on network {item.network} {whose}")
     owners: dict[str, str] = {}
     for name, domain in site.host.domains.items():
         if name not in site.domains:

@@ -82,6 +82,8 @@ def _text(value: Any) -> str:
     text = str(value)
     if any(ord(char) < 32 and char not in "\n\t" for char in text):
         raise ValueError("holds a control character")
+    if any(0xD800 <= ord(char) <= 0xDFFF or char in "\ufffe\uffff" for char in text):
+        raise ValueError("holds a character that XML cannot hold")
     return text
 
 
@@ -107,6 +109,8 @@ def _mac(value: Any) -> str:
     text = str(value).strip().lower().replace("-", ":")
     if not _MAC.match(text):
         raise ValueError(f"{value!r} is not a MAC address such as 52:54:00:12:34:56")
+    if text == "00:00:00:00:00:00":
+        raise ValueError(f"{value!r} is no address of an interface")
     if int(text[:2], 16) & 1:
         raise ValueError(f"{value!r} is a multicast address; a guest needs a unicast one")
     return text
@@ -173,7 +177,10 @@ def _identity(text: str) -> str:
 
 
 def _as_int(text: str) -> Any:
-    return int(text) if text.lstrip("-").isdigit() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _lower(text: str) -> str:

@@ -20,6 +20,7 @@ from .site import Declared, Site
 from .words import without_login
 
 _ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+_URL = re.compile(r"^(https?|ftp)://[^/]|^file:///", re.IGNORECASE)
 _CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
 
 
@@ -32,9 +33,13 @@ def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
     """The plan for one volume."""
     where = "volume {}/{}".format(declared["pool"], declared["name"])
     current = site.volume(declared["pool"], declared["name"])
+    known = site.knows("pool", declared["pool"])
+    if known and not site.is_active_pool(declared["pool"]):
+        message = "pool {} is not active; declare it with state: active".format(declared["pool"])
+        site.problems.add(where + ": pool", message)
     if declared["state"] == "absent":
         return _absent(declared, current, where, site)
-    if not site.knows("pool", declared["pool"]):
+    if not known:
         site.problems.add(where + ": pool", "pool {} is neither there nor declared".format(declared["pool"]))
     _check(declared, where, site.problems)
     if current is None:
@@ -58,6 +63,10 @@ def _check(declared: Declared, where: str, problems: Problems) -> None:
         problems.add(where, "{} exclude each other".format(" and ".join(given)))
     if declared.get("source") is not None and bool(source.get("url")) == bool(source.get("file")):
         problems.add(where + ": source", "needs either url or file")
+    if source.get("url") and not _URL.match(source["url"]):
+        problems.add(where + ": source.url", "{!r} is no http, https, ftp or file URL".format(source["url"]))
+    if source.get("file") and not source["file"].startswith("/"):
+        problems.add(where + ": source.file", "{!r} is not an absolute path".format(source["file"]))
     checksum = source.get("checksum")
     match = _CHECKSUM.match(checksum) if checksum else None
     if checksum and (match is None or _ALGORITHMS.get(match.group(1)) != len(match.group(2))):
@@ -231,19 +240,25 @@ def paths_in(root: tree.Element) -> set[str]:
     return found
 
 
-def backing_order(declared: Mapping[tuple[str, str], Declared]) -> list[Declared]:
-    """Volumes, each after those it stands on."""
+def backing_order(declared: Mapping[tuple[str, str], Declared], problems: Problems) -> list[Declared]:
+    """Volumes, each after those it stands on. One that stands on itself is a problem."""
     order: list[Declared] = []
     seen: set[tuple[str, str]] = set()
+    above: list[tuple[str, str]] = []
 
     def visit(key: tuple[str, str]) -> None:
+        if key in above:
+            chain = ", ".join("/".join(one) for one in [*above[above.index(key) :], key])
+            problems.add("volume {}/{}".format(*key), f"stands on itself: {chain}")
         if key in seen or key not in declared:
             return
         seen.add(key)
+        above.append(key)
         item = declared[key]
         for option, pool in (("clone", item["pool"]), ("backing", item.get("backing_pool") or item["pool"])):
             if item.get(option):
                 visit((pool, item[option]))
+        above.pop()
         order.append(item)
 
     for key in declared:
