@@ -44,7 +44,7 @@ def parse(text: str) -> Element:
     try:
         root = etree.fromstring(text.encode("utf-8"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise BadXml(f"not well-formed XML: {error}") from error
+        raise BadXml("not well-formed XML: " + " ".join(str(error).split())) from error
     if root.getroottree().docinfo.doctype or root.getroottree().docinfo.internalDTD is not None:
         raise BadXml("a DOCTYPE is not allowed")
     if next(root.iter(etree.Entity), None) is not None:

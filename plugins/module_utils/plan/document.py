@@ -57,11 +57,12 @@ def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
             values.prefix_of(node.get("netmask"))
         except ValueError:
             yield "{}: '{}' is not a netmask".format(join(path, "@netmask"), node.get("netmask"))
-    if rules.types.get(join(path, "@address")) == "ip" and node.get("address") is not None:
-        try:
-            values.cidr("{}/{}".format(node.get("address"), node.get("prefix") or 24))
-        except ValueError:
-            yield "{}: '{}' is not an address".format(join(path, "@address"), node.get("address"))
+    for name, text in node.attrib.items():
+        if rules.types.get(join(path, "@" + name)) == "ip":
+            try:
+                values.cidr("{}/{}".format(text, node.get("prefix") or 24))
+            except ValueError:
+                yield "{}: '{}' is not an address".format(join(path, "@" + name), text)
     for tag, children in tree.by_tag(node).items():
         for child in children:
             yield from _wrong_values(child, rules, join(path, tag))

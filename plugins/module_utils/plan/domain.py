@@ -26,6 +26,7 @@ from .objects import (
 from .overlay import Edit, size_at
 from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
+from .problem import Problems
 from .rules import Rules, keys_among
 from .site import Declared, Site
 from .volume import users_of, volume_id
@@ -79,10 +80,13 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     current = site.host.domains.get(name)
     root = tree.parse(current.inactive) if current else new_document(want, declared, site)
     uuid = tree.get(root, "uuid") if current else None
+    machine = tree.get(root, "os/type/@machine")
     _complete(want, root, declared, current is not None)
     owned = ownership.read(root)
     edits, settled = overlaid(want, root)
     edits = _without_aliases(edits, site.host)
+    _keep_machine(edits, root, machine)
+    edits += _one_boot_order(want, root, site.problems)
     check_uuid(want, root, uuid, site)
     if current is None and want.raw is None and root.find("memory") is None:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
@@ -119,6 +123,36 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         undeclared(want, root),
         facts,
     )
+
+
+def _keep_machine(edits: list[Edit], root: tree.Element, machine: str | None) -> None:
+    """Leave the machine type that an alias stands for as it is: written as the alias, a newer QEMU would make another one of it."""
+    if machine is not None and not any(edit.path == "os/type/@machine" for edit in edits):
+        tree.put(root, "os/type/@machine", machine)
+
+
+def _one_boot_order(want: Wanted, root: tree.Element, problems: Problems) -> list[Edit]:
+    """libvirt takes a boot order by kind of device or by device, not both: what is declared takes the place of the other one.
+
+    It puts <boot dev='hd'/> into each definition that has no order by itself.
+    """
+    kinds, devices = root.findall("os/boot"), root.findall("devices/*/boot")
+    if not (kinds and devices):
+        return []
+    if want.document.find("os/boot") is None:
+        for node in kinds:
+            tree.remove(node)
+        return [Edit("os/boot", tuple(kinds), None, ())]
+    if want.document.find("devices/*/boot") is not None:
+        problems.add(want.where + ": boot", "excludes boot_order of disks and interfaces")
+        return []
+    edits = []
+    for trail in list(ownership.places(root, want.rules)):
+        node = trail[-1].node.find("boot")
+        if node is not None and trail[-1].path.startswith("devices/"):
+            edits.append(Edit(trail[-1].path + "/boot/@order", node.get("order"), None, trail))
+            tree.remove(node)
+    return edits
 
 
 def _autostart(declared: Declared, current: Domain | None) -> tuple[Step, ...]:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from .. import tree
 from ..spec.field import Field, Kind
 from . import ownership
-from .document import declared_document, raw_document
+from .document import below, declared_document, raw_document
 from .overlay import Edit, Place, overlay
 from .plan import Change, Step
 from .problem import Problems
 from .rules import Rules, for_kind, join, keys_among
 from .site import Site
-from .words import edits_in_words, key_in_words
+from .words import edits_in_words, key_in_words, path_in_words
 
 
 class Wanted(NamedTuple):
@@ -45,6 +45,7 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], probl
     where = "{} {}".format(kind.name, declared["name"])
     without_raw = {name: value for name, value in declared.items() if name != "xml"}
     typed = declared_document(kind, without_raw, where, problems)
+    _check_twice(typed, rules, where, problems)
     raw = raw_document(kind, declared.get("xml"), where, problems)
     if raw is None:
         return Wanted(kind, where, typed, typed, ownership.keys_of(typed, rules), lists, None)
@@ -55,6 +56,16 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], probl
     digest = ownership.fingerprint(raw, rules)
     overlay(raw, typed, rules)
     return Wanted(kind, where, raw, typed, keys, lists, digest)
+
+
+def _check_twice(typed: tree.Element, rules: Rules, where: str, problems: Problems) -> None:
+    """A problem for each entry of a list that is declared twice. Disks and interfaces are checked where they are made concrete."""
+    trails = [trail for trail in ownership.places(typed, rules) if trail[0].path not in ("devices/disk", "devices/interface")]
+    keys = {ownership.key(trail) for trail in trails}
+    for trail in trails:
+        first = (*trail[:-1], trail[-1]._replace(key=trail[-1].key.rpartition("#")[0]))
+        if trail[-1].key.endswith("#2") and ownership.key(first) in keys:
+            problems.add(below(where, path_in_words(Edit(trail[-1].path, None, None, first), rules)), "is declared twice")
 
 
 def list_paths(fields: tuple[Field, ...], declared: Mapping[str, Any], above: str = "") -> frozenset[str]:
