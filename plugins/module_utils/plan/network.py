@@ -172,9 +172,11 @@ def live_updates(live: tree.Element, edits: list[Edit]) -> tuple[tuple[Step, ...
     waiting: list[Edit] = []
     done = set()
     taken = {edit.before for edit in edits if edit.path == "ip/dhcp/host/@ip"}
+    # What is in a block that itself has to wait, waits with it: libvirt holds it against the block that runs.
+    late = {id(edit.trail[0].node) for edit in edits if edit.path in ("ip", "ip/@address", "ip/@prefix", "ip/@netmask")}
     for edit in edits:
         entry = _entry_of(edit)
-        if entry is None:
+        if entry is None or (edit.trail and id(edit.trail[0].node) in late):
             waiting.append(edit)
         elif id(entry) not in done:
             done.add(id(entry))
