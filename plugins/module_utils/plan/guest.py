@@ -146,6 +146,7 @@ def _stand_on_volume(result: Declared, item: Declared, guest: Declared, where: s
     current = site.volume(pool, name)
     if current is None and (declared is None or declared["state"] == "absent"):
         site.problems.add(where + ".volume", f"volume {pool}/{name} is neither there nor declared")
+        result.update({"volume": name, "pool": pool})
         return
     path = site.volume_path(pool, name)
     # A file is written as a file: AppArmor's helper does not resolve type='volume' (libvirt issue 546).
@@ -183,6 +184,8 @@ def _new_disk(result: Declared, where: str, site: Site) -> None:
 def _format_of_file(item: Declared, where: str, site: Site) -> str | None:
     if item.get("block") or item.get("device") == "cdrom":
         return "raw"
+    if not item.get("file"):
+        return None  # It is a volume, which was looked at.
     path = str(item["file"])
     volume = site.volume_at(path)
     if volume is not None and volume.format:
