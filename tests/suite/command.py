@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Union
@@ -21,6 +22,11 @@ HEARTBEAT = 60.0
 """Seconds after which a program that still runs is reported."""
 
 _running: set[subprocess.Popen[bytes]] = set()
+_stopped = threading.Event()
+
+
+class StoppedError(Exception):
+    """The suite was asked to end."""
 
 
 class Finished(NamedTuple):
@@ -46,8 +52,14 @@ def run(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     timeout: float = 600,
+    cleans_up: bool = False,
 ) -> Finished:
-    """Run a program to its end or until `timeout` seconds are over, as a group that can be stopped as one."""
+    """Run a program to its end or until `timeout` seconds are over, as a group that can be stopped as one.
+
+    Once the suite is stopped, nothing starts any more but what `cleans_up`.
+    """
+    if _stopped.is_set() and not cleans_up:
+        raise StoppedError
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -70,9 +82,13 @@ def run(
 
 
 def stop_all() -> None:
-    """End every program that is running, with its children."""
+    """Ask every program that is running to end, with its children; safe in a signal handler, for it never waits.
+
+    Each is then waited for, and killed if need be, by the thread that runs it.
+    """
+    _stopped.set()
     for process in list(_running):
-        _stop(process)
+        _signal_group(process, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, started: float, timeout: float) -> int:

@@ -30,5 +30,5 @@ def up(run: Run) -> Outcome | None:
 
 def down(run: Run) -> Outcome | None:
     """Stop the hosts; what went wrong otherwise, for a lab that stays is a fault of its own."""
-    done = command.run([LAB, "down"], log=run.log("lab-down"), cwd=ROOT, env=environment(), timeout=180)
+    done = command.run([LAB, "down"], log=run.log("lab-down"), cwd=ROOT, env=environment(), timeout=180, cleans_up=True)
     return failed("lab down", done.tail()) if done.status else None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import command
-import interpreters
 import workspace
-from outcome import Outcome, failed, passed, skipped
+from outcome import Outcome, failed, passed
 from place import BIN, ROOT, Run, environment
 
 if TYPE_CHECKING:
@@ -32,15 +30,14 @@ class Check(NamedTuple):
 
 
 def stage(run: Run) -> list[Outcome]:
-    """Every linter, two at a time, and the packaging."""
+    """Every linter, and the packaging."""
     collection = workspace.make(run.folder / "lint")
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        outcomes = list(pool.map(lambda check: _outcome(check, run, collection), _checks(collection)))
-    return [*outcomes, _oldest_python(run), *_package(run)]
+    outcomes = [_outcome(check, run, collection) for check in _checks(collection)]
+    return [*outcomes, *_package(run)]
 
 
 def _checks(collection: Path) -> list[Check]:
-    """The linters, the slow ones first. Those that need a collection's path run in the copy."""
+    """The linters. Those that need a collection's path run in the copy."""
     return [
         Check("ansible-lint", [BIN / "ansible-lint", "--offline", "--strict", "--nocolor"], collection),
         Check("mypy plugins", [BIN / "mypy", "--explicit-package-bases", *_typed_packages()]),
@@ -77,18 +74,6 @@ def _shell_scripts() -> list[Path]:
 def _first_line(path: Path) -> bytes:
     with path.open("rb") as stream:
         return stream.readline(80).rstrip()
-
-
-def _oldest_python(run: Run) -> Outcome:
-    """Everything that is shipped to managed hosts compiles with Python 3.9."""
-    name = "python3.9 compiles plugins"
-    python = interpreters.find("3.9")
-    if python is None:
-        return skipped(name, "no python3.9 here; ruff checks against py39 all the same")
-    shipped = [path for path in workspace.files() if path.parts[0] == "plugins" and path.suffix == ".py"]
-    script = "import sys\nfor path in sys.argv[1:]: compile(open(path, 'rb').read(), path, 'exec')"
-    done = command.run([python, "-c", script, *shipped], log=run.log("lint-python3.9"), cwd=ROOT)
-    return failed(name, done.tail()) if done.status else passed(name)
 
 
 def _package(run: Run) -> list[Outcome]:

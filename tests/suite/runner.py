@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NoReturn
 
 import command
@@ -22,10 +24,6 @@ SHOWN_LINES = 60
 """How much of one failure is printed; its log has the rest."""
 
 
-class StoppedError(Exception):
-    """The suite was asked to end."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line names; 0 if all of it passed."""
     options = _options(arguments)
@@ -38,14 +36,15 @@ def main(arguments: Sequence[str]) -> int:
     run = new_run()
     outcomes: list[Outcome] = []
     try:
-        for stage in stages:
-            outcomes += run_stage(stage, run)
-    except StoppedError as stopped:
+        for together in _batches(stages):
+            with ThreadPoolExecutor(max_workers=len(together)) as pool:
+                for found in pool.map(lambda stage: run_stage(stage, run), together):
+                    outcomes += found
+    except command.StoppedError as stopped:
         outcomes.append(failed("suite", str(stopped)))
         print(f"FAILED suite: {stopped}")
     finally:
         _ignore_signals()
-        command.stop_all()
         if any(stage.needs_lab for stage in stages) and not options.keep_lab:
             outcomes += _take_lab_down(run)
     _print_skips(outcomes)
@@ -72,6 +71,12 @@ def _known(chosen: list[str], names: list[str]) -> list[str]:
     if unknown:
         raise argparse.ArgumentTypeError(f"unknown stage {', '.join(sorted(unknown))}")
     return chosen
+
+
+def _batches(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """The stages in their order, those that may run at the same time together."""
+    grouped = itertools.groupby(stages, key=lambda stage: stage.beside or stage.name)
+    return [list(batch) for _name, batch in grouped]
 
 
 def run_stage(stage: Stage, run: Run) -> list[Outcome]:
@@ -112,7 +117,8 @@ def _print_skips(outcomes: Sequence[Outcome]) -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise StoppedError(f"stopped by {signal.Signals(number).name}")
+    command.stop_all()
+    raise command.StoppedError(f"stopped by {signal.Signals(number).name}")
 
 
 def _ignore_signals() -> None:

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class Stage(NamedTuple):
-    """A named part of the suite; `by_default` ones make up `make test`."""
+    """A named part of the suite; `by_default` ones make up `make test`.
+
+    Neighbours with the same `beside` run at the same time: each keeps one core busy, and one waits for downloads.
+    """
 
     name: str
     outcomes: Callable[[Run], list[Outcome]]
     needs_lab: bool = False
     by_default: bool = True
+    beside: str = ""
 
 
 def unit(run: Run) -> list[Outcome]:
@@ -84,8 +88,8 @@ def _pytest(name: str, run: Run, *options: str, timeout: float = 600) -> list[Ou
 STAGES = (
     Stage("unit", unit),
     Stage("host", host),
-    Stage("lint", lint.stage),
-    Stage("sanity", sanity),
+    Stage("lint", lint.stage, beside="static"),
+    Stage("sanity", sanity, beside="static"),
     Stage("integration", integration, needs_lab=True),
     Stage("molecule", molecule, needs_lab=True),
     Stage("matrix", matrix.stage, by_default=False),
