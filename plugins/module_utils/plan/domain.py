@@ -21,6 +21,7 @@ from .objects import (
     fingerprint_step,
     overlaid,
     owned_after,
+    running,
     undeclared,
 )
 from .overlay import Edit, size_at
@@ -88,6 +89,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     _keep_machine(edits, root, machine)
     edits += _one_boot_order(want, root, site.problems)
     check_uuid(want, root, uuid, site)
+    _check_machine(want, site)
     if current is None and want.raw is None and root.find("memory") is None:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
@@ -99,7 +101,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         ownership.write(root, owned_after(want, owned))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
-    live = _live(want, current, settled, site.host)
+    live = _live(want, current, root, owned, settled, site.host)
     if live.done and not edits:
         changes += changes_of(list(live.done), want.rules)
     steps.extend(live.steps)
@@ -290,6 +292,17 @@ def _device_groups(root: tree.Element) -> dict[str, list[tree.Element]]:
     return groups
 
 
+def _check_machine(want: Wanted, site: Site) -> None:
+    """A problem if the host has no such machine type. Hosts that tell none, and architectures they cannot run, are let be."""
+    machine = tree.get(want.document, "os/type/@machine")
+    arch = tree.get(want.document, "os/type/@arch") or site.host.arch
+    known = {name for (of, name) in site.host.machines if of == arch}
+    if machine and known and machine not in known:
+        alike = ", ".join(sorted(name for name in known if name.startswith(machine[:5]))[:5])
+        hint = f"; it has for example {alike}" if alike else ""
+        site.problems.add(want.where + ": machine", f"this host has no machine type {machine!r} for {arch}{hint}")
+
+
 def _without_aliases(edits: list[Edit], host: Host) -> list[Edit]:
     """Edits less those that only name a machine type by its alias: q35 is pc-q35-9.0 on the host that says so."""
     kept = []
@@ -308,15 +321,18 @@ def _aliases(machine: str, host: Host) -> frozenset[str]:
     return frozenset(alias for (_arch, alias), canonical in host.machines.items() if canonical == machine)
 
 
-def _live(want: Wanted, current: Domain | None, settled: bool, host: Host) -> Live:
-    """Compare the declaration with the running guest."""
-    if current is None or current.live is None or settled:
+def _live(
+    want: Wanted, current: Domain | None, root: tree.Element, before: ownership.Owned, settled: bool, host: Host
+) -> Live:
+    """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now."""
+    if current is None or current.live is None:
         return Live((), (), ())
     live = tree.parse(current.live)
     owned = ownership.read(live)
     most = live.find("memory")
     most_memory = size_at(most, "KiB") if most is not None else None
-    edits = [edit for edit in _without_aliases(overlaid(want, live)[0], host) if not _expanded(edit, current)]
+    edits = _without_aliases(running(want, live, root, before, settled), host)
+    edits = [edit for edit in edits if not _expanded(edit, current)]
     devices: dict[int, list[Edit]] = {}
     steps: list[Step] = []
     waiting: list[Edit] = []
@@ -337,7 +353,7 @@ def _live(want: Wanted, current: Domain | None, settled: bool, host: Host) -> Li
             steps.append(step)
             done.extend(group)
     if done and not want.keys <= owned.keys:
-        keep = ownership.Owned(owned.keys | want.keys, None, None)
+        keep = owned._replace(keys=owned.keys | want.keys)
         steps.append(Step("metadata", {"xml": ownership.as_text(keep)}, "note ownership in the running guest"))
     return Live(tuple(steps), tuple(waiting), tuple(done))
 

@@ -17,7 +17,7 @@ from ..spec.kinds import KIND
 from . import ownership
 from .activity import Activity, settle
 from .identity import derived_uuid
-from .objects import Wanted, changes_of, check_uuid, fingerprint_step, overlaid, owned_after, undeclared
+from .objects import Wanted, changes_of, check_uuid, fingerprint_step, overlaid, owned_after, running, undeclared
 from .overlay import Edit, Place
 from .plan import Change, ObjectPlan, Step
 from .site import Reservation, Site, subnet_of
@@ -50,6 +50,8 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     owned = ownership.read(root)
     edits, settled = overlaid(want, root)
     check_uuid(want, root, uuid, site)
+    for problem in _outside(root):
+        site.problems.add(want.where, problem)
     reservations = [item for item in site.reservations if item.network == name]
     reserved, problems = reserve(root, reservations, owned)
     for problem in problems:
@@ -65,7 +67,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     pending: tuple[Change, ...] = ()
     if current and current.live and declared["state"] != "inactive":
         live = tree.parse(current.live)
-        live_edits = ([] if settled else overlaid(want, live)[0]) + reserve(live, reservations, owned)[0]
+        live_edits = running(want, live, root, owned, settled) + reserve(live, reservations, owned)[0]
         live_steps, waiting = live_updates(live, live_edits)
         pending = changes_of(waiting, want.rules)
     more, steps = settle(
@@ -91,6 +93,25 @@ def _new(name: str, site: Site) -> tree.Element:
     root.append(tree.element("name", name))
     root.append(tree.element("uuid", derived_uuid(site.host.identity, "network", name)))
     return root
+
+
+def _outside(root: tree.Element) -> list[str]:
+    """Addresses that DHCP is to give out although they are not in their block: libvirt would only say so at the write."""
+    return [
+        f"{node.tag} {name} {node.get(name)} is not in {subnet_of(block)}"
+        for block in root.findall("ip")
+        for node in block.findall("dhcp/range") + block.findall("dhcp/host")
+        for name in ("start", "end", "ip")
+        if node.get(name) and not _is_in(node.get(name), block)
+    ]
+
+
+def _is_in(address: str, block: tree.Element) -> bool:
+    try:
+        subnet = subnet_of(block)
+        return subnet is None or ipaddress.ip_address(address) in subnet
+    except ValueError:  # No address at all; libvirt's own check says so.
+        return True
 
 
 def _owned(want: Wanted, owned: ownership.Owned, reservations: list[Reservation]) -> ownership.Owned:

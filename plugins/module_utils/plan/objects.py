@@ -60,12 +60,16 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], probl
 
 def _check_twice(typed: tree.Element, rules: Rules, where: str, problems: Problems) -> None:
     """A problem for each entry of a list that is declared twice. Disks and interfaces are checked where they are made concrete."""
-    trails = [trail for trail in ownership.places(typed, rules) if trail[0].path not in ("devices/disk", "devices/interface")]
+    trails = [
+        trail for trail in ownership.places(typed, rules) if trail[0].path not in ("devices/disk", "devices/interface")
+    ]
     keys = {ownership.key(trail) for trail in trails}
     for trail in trails:
         first = (*trail[:-1], trail[-1]._replace(key=trail[-1].key.rpartition("#")[0]))
         if trail[-1].key.endswith("#2") and ownership.key(first) in keys:
-            problems.add(below(where, path_in_words(Edit(trail[-1].path, None, None, first), rules)), "is declared twice")
+            problems.add(
+                below(where, path_in_words(Edit(trail[-1].path, None, None, first), rules)), "is declared twice"
+            )
 
 
 def list_paths(fields: tuple[Field, ...], declared: Mapping[str, Any], above: str = "") -> frozenset[str]:
@@ -85,12 +89,13 @@ def list_paths(fields: tuple[Field, ...], declared: Mapping[str, Any], above: st
     return frozenset(found)
 
 
-def overlaid(want: Wanted, root: tree.Element) -> tuple[list[Edit], bool]:
+def overlaid(want: Wanted, root: tree.Element, owned: ownership.Owned | None = None) -> tuple[list[Edit], bool]:
     """Make the declaration true in a document of the host: the edits, and whether raw XML was told apart by fingerprint.
 
     What was declared before and is not any more is taken out first, so that its place is free.
+    owned: what was declared before, where the document itself does not say it.
     """
-    owned = ownership.read(root)
+    owned = owned or ownership.read(root)
     settled = (
         want.raw is not None
         and owned.declared == want.raw
@@ -99,6 +104,36 @@ def overlaid(want: Wanted, root: tree.Element) -> tuple[list[Edit], bool]:
     edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys))
     edits += overlay(root, want.typed if settled else want.document, want.rules)
     return edits, settled
+
+
+def running(
+    want: Wanted, live: tree.Element, inactive: tree.Element, owned: ownership.Owned, settled: bool
+) -> list[Edit]:
+    """What differs between the declaration and a running object, made true in its document.
+
+    inactive: the definition with the declaration in it. owned: what its ownership said before; a network that runs has
+    none of its own. settled: whether raw XML needed no edits in the definition. What libvirt says of such XML in other
+    words is no difference of the running object either, and one that was started since it was declared so has none.
+    """
+    ours = ownership.read(live)
+    if settled and ours.declared == want.raw:
+        return overlay(live, want.typed, want.rules)
+    edits, _settled = overlaid(want, live, ours._replace(keys=ours.keys | owned.keys))
+    if not settled:
+        return edits
+    same = [_told(edit) for edit in overlay(tree.parse(tree.text_of(inactive)), want.document, want.rules)]
+    return [edit for edit in edits if _told(edit) not in same]
+
+
+def _told(edit: Edit) -> tuple[Any, ...]:
+    """An edit by value, for comparing edits of two documents."""
+    return (edit.path, [place[:2] for place in edit.trail], _text(edit.before), _text(edit.after))
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_text(part) for part in value]
+    return value if value is None or isinstance(value, str) else tree.text_of(value)
 
 
 def doomed(want: Wanted, owned: frozenset[str]) -> frozenset[str]:

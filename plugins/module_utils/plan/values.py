@@ -87,12 +87,18 @@ def _text(value: Any) -> str:
     return text
 
 
+# libvirt keeps NAME.xml and the like, and a file's name has 255 bytes at the most.
+NAME_LENGTH = 240
+
+
 def _name(value: Any) -> str:
     text = _line(value)
     if not text.strip():
         raise ValueError("is empty")
     if "/" in text or text in (".", ".."):
         raise ValueError(f"{text!r} is not a name: it may not hold '/' nor be '.' or '..'")
+    if len(text.encode()) > NAME_LENGTH:
+        raise ValueError(f"is longer than {NAME_LENGTH} bytes")
     return text
 
 
