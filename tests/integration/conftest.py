@@ -19,6 +19,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+pytest.register_assert_rewrite("fleet")
+
 from fleet import AREA, HERE, ROOT, SEE, Host  # noqa: E402
 
 if TYPE_CHECKING:
@@ -131,14 +133,18 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def subnet(request: pytest.FixtureRequest) -> str:
     """The first three numbers of a subnet of the test's own."""
-    return "10.{}.{}".format(90 + request.session.items.index(request.node) // 250, request.session.items.index(request.node) % 250)
+    return "10.{}.{}".format(
+        90 + request.session.items.index(request.node) // 250, request.session.items.index(request.node) % 250
+    )
 
 
 @pytest.fixture
 def pool(host: Host, name: str) -> str:
     """A pool, made by virsh, whose directory is AREA/NAME."""
     host.sh(f"mkdir -p {AREA} && virsh -q pool-create-as {name}p dir --target {AREA}/{name} --build")
-    host.sh(f"virsh -q pool-dumpxml {name}p > /tmp/{name}.xml && virsh -q pool-define /tmp/{name}.xml && rm /tmp/{name}.xml")
+    host.sh(
+        f"virsh -q pool-dumpxml {name}p > /tmp/{name}.xml && virsh -q pool-define /tmp/{name}.xml && rm /tmp/{name}.xml"
+    )
     return f"{name}p"
 
 

@@ -195,7 +195,9 @@ class Host:
         output, _error = process.communicate(timeout=600)
         self.output = output.decode()
         record = Path(process.args[-1]).with_suffix(".jsonl")  # type: ignore[index,arg-type]
-        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+        lines = (
+            [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+        )
         assert len(lines) == len(tasks), self.output[-6000:]
         return [self._told(task, line) for task, line in zip(tasks, lines)]
 
@@ -264,16 +266,24 @@ class Host:
         return Cycle(run, before, after)
 
     def refused(self, module: str, **options: Any) -> str:
-        """The message of a declaration that has to be refused, in check mode as well, with nothing written."""
-        task, check = Task(module, options), Task(module, options, check=True)
-        before, checked, run, after = self.play(LOOK, check, task, LOOK)
-        assert checked.failed, checked.data
-        assert run.failed, run.data
+        """The message of a declaration that has to be refused before anything is written."""
+        (message,) = self.refuses(module, [(options, "")])
+        return message
+
+    def refuses(self, module: str, declarations: list[tuple[dict[str, Any], str]]) -> list[str]:
+        """The messages of declarations that each have to be refused, with nothing written. Each comes with a part that
+        its message must have. A check refuses as well, which the first one shows.
+        """
+        tasks = [Task(module, options) for options, _part in declarations]
+        before, checked, *refusals, after = self.play(LOOK, tasks[0]._replace(check=True), *tasks, LOOK)
         assert after == before, "a refused declaration wrote something"
-        assert checked.msg == run.msg
-        assert not run.changed
-        assert len(run.msg) < 1000
-        return str(run.msg)
+        assert (checked.failed, checked.msg) == (True, refusals[0].msg)
+        for (options, part), refusal in zip(declarations, refusals):
+            assert refusal.failed, options
+            assert not refusal.changed
+            assert part in refusal.msg, (options, refusal.msg)
+            assert len(refusal.msg) < 1000
+        return [refusal.msg for refusal in refusals]
 
     def agent(self, guest: str, command: str, **arguments: Any) -> Any:
         """What a guest's agent returns."""
@@ -283,9 +293,7 @@ class Host:
 
     def inside(self, guest: str, command: str) -> str:
         """What a command printed in a guest, run by its agent through a shell."""
-        started = self.agent(
-            guest, "guest-exec", path="/bin/sh", arg=["-c", command], **{"capture-output": True}
-        )
+        started = self.agent(guest, "guest-exec", path="/bin/sh", arg=["-c", command], **{"capture-output": True})
         for _attempt in range(100):
             status = self.agent(guest, "guest-exec-status", pid=started["pid"])
             if status["exited"]:

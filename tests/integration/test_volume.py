@@ -1,0 +1,195 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fleet import AREA, Host, Task, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIB = 1 << 20
+SERVER = f"""
+import http.server, os
+os.chdir('{AREA}/www')
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path.startswith('/short'):
+            self.send_response(200); self.send_header('Content-Length', '1000000'); self.end_headers()
+            self.wfile.write(b'x' * 1000)
+        else:
+            super().do_GET()
+    def log_message(self, *_what): pass
+http.server.HTTPServer(('127.0.0.1', 8099), Handler).serve_forever()
+"""
+
+
+def image(host: Host, path: str) -> dict[str, Any]:
+    """What qemu-img tells of a file."""
+    return dict(json.loads(host.sh(f"qemu-img info -U --output=json {path}")))
+
+
+@pytest.fixture
+def www(host: Host, name: str) -> Iterator[str]:
+    """The URL of a web server on the host that serves AREA/www, with two images."""
+    host.put(f"{AREA}/serve.py", SERVER.encode())
+    host.sh(f"mkdir -p {AREA}/www && cd {AREA}/www && qemu-img create -q -f qcow2 disk.qcow2 8M")
+    host.sh(f"head -c 300000 /dev/zero | tr '\\0' k > {AREA}/www/data.raw")
+    host.sh(f"systemd-run -q --unit {name}-www python3 {AREA}/serve.py")
+    until(lambda: host.sh("ss -Hltn sport = :8099"), "the web server listens")
+    yield "http://127.0.0.1:8099"
+    host.sh(f"systemctl stop {name}-www; rm -r {AREA}/www {AREA}/serve.py")
+
+
+def files(host: Host, name: str) -> list[str]:
+    """All that is in a test's pool, hidden files too."""
+    return host.sh(f"ls -A {AREA}/{name}").split()
+
+
+@pytest.mark.both
+def test_a_volume_from_nothing_to_nothing(host: Host, pool: str, name: str) -> None:
+    made = host.converge("volume", name="a.qcow2", pool=pool, size="10 MiB")
+    assert made.run.objects == {f"volume {pool}/a.qcow2": made.run.only}
+    about = image(host, f"{AREA}/{name}/a.qcow2")
+    assert (about["format"], about["virtual-size"]) == ("qcow2", 10 * MIB)
+
+    same = [{"size": size} for size in ("10240 KiB", "10485760 bytes")]
+    for result in host.play(*(Task("volume", {"name": "a.qcow2", "pool": pool, **options}) for options in same)):
+        assert (result.failed, result.changed) == (False, False), result.data
+
+    grown = host.converge("volume", name="a.qcow2", pool=pool, size="20 MiB")
+    assert grown.run.changes == {"size": ("10 MiB", "20 MiB")}
+    assert image(host, f"{AREA}/{name}/a.qcow2")["virtual-size"] == 20 * MIB
+
+    wrong = [({"size": "5 MiB"}, "shrunk"), ({"format": "raw"}, "format")]
+    host.refuses("volume", [({"name": "a.qcow2", "pool": pool, **options}, part) for options, part in wrong])
+
+    host.converge("volume", name="a.qcow2", pool=pool, state="absent")
+    assert files(host, name) == []
+
+
+def test_a_name_alone_changes_nothing(host: Host, pool: str) -> None:
+    host.virsh(f"vol-create-as {pool} a.raw 1M")
+    host.converge("volume", changed=False, name="a.raw", pool=pool)
+
+
+def test_content_from_a_url(host: Host, pool: str, name: str, www: str) -> None:
+    digest = hashlib.sha256(b"k" * 300000).hexdigest()
+    source = {"url": f"{www}/data.raw", "checksum": f"sha256:{digest}"}
+    host.converge("volume", name="data.raw", pool=pool, source=source)
+    assert host.sh(f"sha256sum < {AREA}/{name}/data.raw").split()[0] == digest
+
+    grown = {"url": f"{www}/disk.qcow2"}
+    host.converge("volume", name="disk.qcow2", pool=pool, source=grown, size="16 MiB")
+    about = image(host, f"{AREA}/{name}/disk.qcow2")
+    assert (about["format"], about["virtual-size"]) == ("qcow2", 16 * MIB)
+    assert files(host, name) == ["data.raw", "disk.qcow2"]
+
+
+BAD_CONTENT: list[tuple[dict[str, str], tuple[str, ...]]] = [
+    ({"url": "{}/data.raw", "checksum": "sha256:" + "0" * 64}, ("checksum", "sha256")),
+    ({"url": "{}/none.raw"}, ("404",)),
+    ({"url": "{}/short.raw"}, ("1000 of 1000000",)),
+    ({"url": "http://127.0.0.1:1/x.raw"}, ("refused",)),
+    ({"file": "/nowhere/x.raw"}, ("/nowhere/x.raw",)),
+]
+
+
+def test_content_that_is_not_as_declared_leaves_nothing(host: Host, pool: str, name: str, www: str) -> None:
+    sources = [{key: text.format(www) for key, text in source.items()} for source, _parts in BAD_CONTENT]
+    for (_source, parts), failed in zip(
+        BAD_CONTENT,
+        host.play(*(Task("volume", {"name": "a.raw", "pool": pool, "source": source}) for source in sources)),
+    ):
+        assert failed.failed
+        assert all(part in failed.msg for part in parts), failed.msg
+        assert not failed.changed
+    assert files(host, name) == []
+    assert f"{pool}/a.raw" not in host.see().all["volumes"]
+
+
+def test_content_of_a_file(host: Host, pool: str, name: str) -> None:
+    host.sh(f"qemu-img create -q -f qcow2 {AREA}/{name}-from.qcow2 4M")
+    made = host.converge("volume", name="copy.qcow2", pool=pool, source={"file": f"{AREA}/{name}-from.qcow2"})
+    assert made.after.volume(f"{pool}/copy.qcow2", "target/format/@type") == "qcow2"
+    assert host.sh(f"cmp {AREA}/{name}-from.qcow2 {AREA}/{name}/copy.qcow2 && echo same").strip() == "same"
+
+
+@pytest.mark.both
+def test_clones_and_overlays(host: Host, pool: str, name: str) -> None:
+    base = f"{AREA}/{name}/base.qcow2"
+    host.virsh(f"vol-create-as {pool} base.qcow2 8M --format qcow2")
+    host.sh(f"qemu-io -c 'write -P 0x6b 0 64k' {base}")
+    digest = host.sh(f"sha256sum < {base}")
+    host.converge("volume", name="clone.qcow2", pool=pool, clone="base.qcow2", size="12 MiB")
+    about = image(host, f"{AREA}/{name}/clone.qcow2")
+    assert (about["virtual-size"], about.get("backing-filename")) == (12 * MIB, None)
+    read = host.sh(f"qemu-io -r -c 'read -P 0x6b 0 64k' {AREA}/{name}/clone.qcow2")
+    assert "read 65536/65536" in read
+    assert "verification failed" not in read
+    host.converge("volume", name="over.qcow2", pool=pool, backing="base.qcow2")
+    about = image(host, f"{AREA}/{name}/over.qcow2")
+    assert (about["backing-filename"], about["backing-filename-format"]) == (base, "qcow2")
+    assert about["virtual-size"] == 8 * MIB
+
+    host.refuses(
+        "volume",
+        [
+            ({"name": "base.qcow2", "pool": pool, "state": "absent"}, "over.qcow2"),
+            ({"name": "clone.qcow2", "pool": pool, "backing": "base.qcow2"}, "clone.qcow2"),
+            ({"name": "small.qcow2", "pool": pool, "backing": "base.qcow2", "size": "1 MiB"}, "smaller"),
+            ({"name": "x.qcow2", "pool": pool, "backing": "nope"}, "nope"),
+        ],
+    )
+    host.converge("volume", name="over.qcow2", pool=pool, state="absent")
+    host.converge("volume", name="base.qcow2", pool=pool, state="absent")
+    assert host.sh(f"sha256sum < {base} 2>&1", check=False) != digest
+
+
+def test_a_volume_in_use_is_not_deleted_and_grows_under_its_guest(host: Host, pool: str, name: str) -> None:
+    host.virsh(f"vol-create-as {pool} used.qcow2 8M --format qcow2")
+    path = f"{AREA}/{name}/used.qcow2"
+    guest = f"<domain type='qemu'><name>{name}g</name><memory>65536</memory><os><type>hvm</type></os><devices>"
+    guest += f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{path}'/>"
+    guest += "<target dev='vda'/></disk></devices></domain>"
+    host.put(f"{AREA}/{name}-g.xml", guest.encode())
+    host.virsh(f"define {AREA}/{name}-g.xml")
+    assert f"{name}g" in host.refused("volume", name="used.qcow2", pool=pool, state="absent")
+    host.virsh(f"start {name}g")
+    assert f"{name}g" in host.refused("volume", name="used.qcow2", pool=pool, state="absent")
+    host.converge("volume", name="used.qcow2", pool=pool, size="16 MiB")
+    assert f"{16 * MIB}" in host.virsh(f"domblkinfo {name}g vda")
+    assert host.see().state(f"{name}g") == "running"
+
+
+def test_raw_xml_for_a_new_volume(host: Host, pool: str, name: str) -> None:
+    text = "<volume><name>x</name><capacity unit='MiB'>3</capacity><target><format type='qcow2'/>"
+    text += "<compat>1.1</compat><features><lazy_refcounts/></features></target></volume>"
+    host.converge("volume", name="x.qcow2", pool=pool, xml=text)
+    assert image(host, f"{AREA}/{name}/x.qcow2")["format-specific"]["data"]["lazy-refcounts"] is True
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"size": "lots"}, "lots"),
+    ({"size": "-1 GiB"}, "-1"),
+    ({}, "size"),
+    ({"size": "1 MiB", "pool": "nowhere"}, "nowhere"),
+    ({"source": {"url": "http://x/y", "checksum": "sha256:12"}}, "checksum"),
+    ({"source": {"url": "http://x/y", "file": "/x"}}, "url"),
+    ({"source": {}}, "source"),
+    ({"clone": "a", "backing": "b"}, "exclude"),
+    ({"name": "../a.raw", "size": "1 MiB"}, "name"),
+    ({"name": "a/b.raw", "size": "1 MiB"}, "name"),
+]
+
+
+def test_what_cannot_be_is_refused(host: Host, pool: str, name: str) -> None:
+    host.refuses("volume", [({"name": "a.qcow2", "pool": pool, **options}, part) for options, part in REFUSED])
+    assert files(host, name) == []
