@@ -1,0 +1,72 @@
+"""The benchmarks: bring up a host, measure stage by stage, print a table, write it as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+from figure import Figure
+from guests import PING
+from lab import HostFailed, bring_up, remove_guests
+from peers import fetch_community
+from play import Play, WrongAnswer, run_play
+from report import NOTES, table, write_json
+from stages import incumbent, made_and_deleted, started, unchanged
+
+Stage = Callable[[int], list[Figure]]
+
+# stage: what it measures, given the number of rounds. The quick ones end within six minutes.
+QUICK: dict[str, Stage] = {
+    "unchanged-10": lambda rounds: incumbent(10, rounds),
+    "unchanged-100": lambda rounds: unchanged(100, rounds, 1.35),
+    "define-100": lambda rounds: made_and_deleted(100, rounds),
+    "start-20": lambda rounds: started(20, rounds),
+}
+FULL: dict[str, Stage] = {
+    "incumbent-100": lambda rounds: incumbent(100, rounds, 25),
+    "unchanged-1000": lambda rounds: unchanged(1000, rounds, 3.0),
+}
+
+
+def main(words: list[str]) -> int:
+    """Run the benchmarks. Returns the exit status: 0 also when targets are missed, as the machine may be busy."""
+    options = _options(words)
+    chosen = options.only.split(",") if options.only else [*QUICK, *(FULL if options.full else ())]
+    began = time.monotonic()
+    try:
+        bring_up()
+        community = fetch_community()
+        remove_guests()
+        run_play(Play("warm-up", PING))
+        figures = measure(chosen, options.rounds)
+        remove_guests()
+    except (HostFailed, WrongAnswer) as error:
+        print(f"bench: {error}")
+        return 1
+    print(f"\n{table(figures)}\n\n{NOTES.format(rounds=options.rounds)}")
+    path = write_json(figures, {"rounds": options.rounds, "community.libvirt": community})
+    print(f"bench: {path} ({time.monotonic() - began:.0f} s)")
+    return 0
+
+
+def measure(chosen: list[str], rounds: int) -> list[Figure]:
+    """The figures of these stages, in the order of the table."""
+    figures: list[Figure] = []
+    for name, stage in {**QUICK, **FULL}.items():
+        if name in chosen:
+            began = time.monotonic()
+            print(f"bench: {name} ...", end=" ", flush=True)
+            figures += stage(rounds)
+            print(f"{time.monotonic() - began:.0f} s", flush=True)
+    return figures
+
+
+def _options(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/run", description="Ratios of run times on a lab host.")
+    parser.add_argument(
+        "--full", action="store_true", help="also the long ones: 1,000 guests, the peer's loop over 100"
+    )
+    parser.add_argument("--only", metavar="A,B", help=f"these stages alone, of {', '.join([*QUICK, *FULL])}")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant (default 5)")
+    return parser.parse_args(words)

@@ -1,0 +1,108 @@
+"""Plays of one task, timed: the whole command, as a user waits for it, and the task in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lab
+from place import BENCHMARKS, BIN, CACHE, ROOT
+
+
+class Seconds(NamedTuple):
+    """How long one run took. command: all of ansible-playbook. task: from the task's begin to its result."""
+
+    command: float
+    task: float
+
+
+class Play(NamedTuple):
+    """One contestant of a comparison.
+
+    task: the task as in a playbook. variables: the play's own. changed: what the task must answer for its time to
+    count; None where a peer's answer is its own affair. before: what is done first, untimed.
+    """
+
+    name: str
+    task: Mapping[str, Any]
+    variables: Mapping[str, Any] = {}
+    changed: bool | None = False
+    check: bool = False
+    before: Callable[[], object] | None = None
+
+
+class WrongAnswer(Exception):
+    """A task failed, or did something other than what was to be timed."""
+
+
+def race(plays: list[Play], rounds: int) -> dict[str, list[Seconds]]:
+    """Run the plays in turn, as often as asked, and give each one's times by round.
+
+    The order turns from round to round, so that nobody is always the one who runs after the longest.
+    """
+    found: dict[str, list[Seconds]] = {play.name: [] for play in plays}
+    for number in range(rounds):
+        turn = number % len(plays)
+        for play in plays[turn:] + plays[:turn]:
+            found[play.name].append(run_play(play))
+    return found
+
+
+def sequence(plays: list[Play], rounds: int) -> dict[str, list[Seconds]]:
+    """The same for plays that need each other's work: the order stays."""
+    found: dict[str, list[Seconds]] = {play.name: [] for play in plays}
+    for _ in range(rounds):
+        for play in plays:
+            found[play.name].append(run_play(play))
+    return found
+
+
+def run_play(play: Play) -> Seconds:
+    """Run a play once. Raises WrongAnswer."""
+    if play.before:
+        play.before()
+    book, times = _write(play), CACHE / "times.json"
+    times.unlink(missing_ok=True)
+    command = [str(BIN / "ansible-playbook"), "-i", str(lab.INVENTORY), str(book)] + ["--check"] * play.check
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=_environment(times), capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - began
+    answer = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {"failed": True, "msg": "no result"}
+    if answer["failed"] or done.returncode:
+        raise WrongAnswer(f"{play.name}: {answer['msg']}\n{(done.stdout + done.stderr)[-3000:]}")
+    if play.changed is not None and answer["changed"] != play.changed:
+        raise WrongAnswer(f"{play.name}: changed={answer['changed']}: {answer['msg']}")
+    return Seconds(seconds, answer["seconds"])
+
+
+def _write(play: Play) -> Path:
+    """The playbook as a file. Its variables stand beside it as JSON, which costs Ansible less to read than YAML."""
+    folder = CACHE / "plays"
+    folder.mkdir(parents=True, exist_ok=True)
+    book, variables = folder / f"{play.name}.yml", folder / f"{play.name}-variables.json"
+    variables.write_text(json.dumps(play.variables), encoding="utf-8")
+    head = {"hosts": lab.HOST, "gather_facts": False, "tasks": [{"name": play.name, **play.task}]}
+    if play.variables:
+        head["vars_files"] = [variables.name]
+    book.write_text(json.dumps([head]), encoding="utf-8")
+    return book
+
+
+def _environment(times: Path) -> dict[str, str]:
+    """The checkout's ansible.cfg, the peers' collection, and one ssh connection that all plays share."""
+    collections = (ROOT / ".ansible-collections", CACHE / "peers")
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, collections)),
+        "ANSIBLE_LIBRARY": str(BENCHMARKS / "modules"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(BENCHMARKS / "callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "bench_times",
+        "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=600s",
+        "BENCH_TIMES": str(times),
+    }

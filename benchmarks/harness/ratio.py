@@ -1,0 +1,31 @@
+"""Ratios of interleaved runs: what a noisy machine still tells the truth about."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import NamedTuple
+
+
+class Ratio(NamedTuple):
+    """How many times as long one thing took as another: the median over the rounds, and the extremes."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+
+def ratio_of(these: list[float], those: list[float]) -> Ratio:
+    """Round by round, as the runs of one round saw the same machine; not the ratio of two medians."""
+    each = [this / that for this, that in zip(these, those, strict=True)]
+    return Ratio(median(each), min(each), max(each))
+
+
+def verdict(value: float, target: float | None, *, at_least: bool = False) -> str:
+    """Whether a target is met, in words; empty without a target."""
+    if target is None:
+        return ""
+    met = value >= target if at_least else value <= target
+    return "met" if met else "NOT MET"
