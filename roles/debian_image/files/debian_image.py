@@ -49,7 +49,6 @@ WAIT_FOR_BUILD = 900  # seconds
 RECIPES = uuid.UUID("6d0e6b0c-5f3a-5d63-9b0b-6f1f6c1b7b52")  # namespace of the disk GUIDs
 
 PACKAGES = [
-    "linux-image-cloud-amd64",
     "initramfs-tools",
     "zstd",
     "systemd-sysv",
@@ -78,8 +77,11 @@ PACKAGES = [
 ]
 
 # What a guest of libvirt may have between the boot loader and its root file system.
-# ext4 and nvme are built into the cloud kernel.
+# A kernel lacks those it has built in; Debian 12's cloud kernel has no ahci at all.
 BOOT_MODULES = [
+    "ext4",
+    "crc32c_generic",
+    "nvme",
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
@@ -142,6 +144,7 @@ class Spec(NamedTuple):
     name: str
     pool: str
     release: str
+    kernel: str  # package
     size: int  # bytes
     packages: list[str]
     sources: list[str]  # sources.list lines; empty: derived from the host's own
@@ -184,6 +187,7 @@ def spec_of(raw: dict[str, Any]) -> Spec:
         name=raw["name"],
         pool=raw["pool"],
         release=raw["release"],
+        kernel=raw["kernel"],
         size=bytes_of(raw["size"]) // MIB * MIB,
         packages=list(raw["packages"]),
         sources=list(raw["sources"]),
@@ -461,7 +465,7 @@ def bootstrap(root: Path, skeleton: Path, spec: Spec) -> None:
             "--aptopt=Acquire::Languages none",
             "--aptopt=Acquire::Retries 3",
             "--dpkgopt=force-unsafe-io",
-            "--include=" + ",".join([*PACKAGES, *spec.packages]),
+            "--include=" + ",".join([spec.kernel, *PACKAGES, *spec.packages]),
             f'--setup-hook=cp -r --no-preserve=ownership {shlex.quote(str(skeleton))}/. "$1"',
             spec.release,
             str(root),
@@ -481,11 +485,15 @@ def finish_root(root: Path, spec: Spec) -> None:
         "var/lib/systemd/random-seed",
         "var/log/*.log",
         "var/log/apt/*",
-        "var/cache/ldconfig/*",
     ):
         for path in root.glob(pattern):
             path.unlink()
     (root / "etc/machine-id").write_text("", encoding="ascii")
+    # systemd.unit(5), ConditionNeedsUpdate: nothing that dpkg has done is done again at the first boot.
+    usr = (root / "usr").stat()
+    for directory in ("etc", "var"):
+        write(root, f"{directory}/.updated", "")
+        os.utime(root / directory / ".updated", ns=(usr.st_mtime_ns, usr.st_mtime_ns))
     write(root, "etc/hostname", "localhost\n")
     write(root, "etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
     args = f"root=PARTUUID={root_guid(spec)} ro console=tty0 console=ttyS0,115200n8 {spec.kernel_args}".strip()
