@@ -37,7 +37,7 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         host = read_host(connection, scope)
         plan = plan_stack(stack, host)
         awaited = guests_awaited(stack, plan)
-        _judge(plan, host, connection)
+        _judge(plan, host)
         if run.check:
             return outcome_of(plan, {}, {})
         if not any(item.steps for item in plan.objects) and not awaited:
@@ -78,14 +78,14 @@ def _volume_names(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) 
     return [name for name in names if name]
 
 
-def _judge(plan: Plan, host: Host, connection: Connection) -> None:
+def _judge(plan: Plan, host: Host) -> None:
     """Let libvirt judge every definition that would be written. Raises Declined."""
     defines = [(item, step.args["xml"]) for item in plan.objects for step in item.steps if step.verb == "define"]
     if not defines:
         return
     from .host.judge import Judge  # noqa: PLC0415 - as above: nothing to write, nobody to ask
 
-    judge = Judge(connection)
+    judge = Judge()
     problems = Problems()
     for item, xml in defines:
         current = getattr(host, KIND[item.kind].plural).get(item.name)

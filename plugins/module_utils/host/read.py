@@ -72,14 +72,11 @@ def _capabilities(conn: Any) -> tuple[dict[tuple[str, str], str], bool, str]:
     root = tree.parse(conn.getCapabilities())
     machines = {}
     kvm = False
-    for guest in root.iterfind("guest"):
-        arch = guest.find("arch")
-        if arch is None:
-            continue
+    for arch in root.iterfind("guest/arch"):
         kvm = kvm or any(domain.get("type") == "kvm" for domain in arch.iterfind("domain"))
         for machine in arch.iterfind(".//machine"):
-            if machine.get("canonical"):
-                machines[(arch.get("name"), (machine.text or "").strip())] = machine.get("canonical")
+            name = (machine.text or "").strip()
+            machines[(arch.get("name"), name)] = machine.get("canonical") or name
     return machines, kvm, tree.get(root, "host/cpu/arch") or ""
 
 

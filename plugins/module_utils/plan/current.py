@@ -64,7 +64,7 @@ class Domain(NamedTuple):
 class Host(NamedTuple):
     """A host as far as it was read.
 
-    identity: what names derived for this host start from. machines: (arch, alias) → canonical machine type.
+    identity: what names derived for this host start from. machines: (arch, machine type or alias) → canonical machine type.
     kvm: whether libvirt offers KVM. arch: the host's architecture. complete: every domain and volume was read in full,
     not only those that are declared.
     """
