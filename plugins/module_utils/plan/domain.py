@@ -212,8 +212,19 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
         # host-model can be migrated; emulation has no host CPU to model, and the default there is too old for new systems.
         tree.put(root, "cpu/@mode", "host-model" if root.get("type") == "kvm" else "maximum")
     tree.put(root, "clock/@offset", "utc")
-    _default_devices(tree.make(root, "devices"), tree.get(want.document, "os/type/@machine") or "q35", arch)
+    devices = tree.make(root, "devices")
+    _default_devices(devices, tree.get(want.document, "os/type/@machine") or "q35", arch)
+    # A list that is declared is the user's own. libvirt makes a serial port for a serial console, so that goes with it.
+    declared_lists = {"console" if path == "devices/serial" and not _filled(want, path) else path for path in want.lists}
+    for tag in ("serial", "console", "channel", "rng"):
+        if "devices/" + tag in want.lists or tag in declared_lists:
+            tree.erase(devices, tag)
     return root
+
+
+def _filled(want: Wanted, path: str) -> bool:
+    """Whether a declared list has entries: an empty one is told by a mark without attributes of its own."""
+    return any(len(node) or node.get("type") for node in want.typed.findall(path))
 
 
 def _virt_type(host: Host) -> str:
@@ -254,6 +265,8 @@ def _complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool
         for key in keys_among(want.rules, path, nodes) or []:
             if key not in there and key in by_key:
                 _fill(by_key[key])
+            if key in by_key and by_key[key].tag == "graphics":
+                _choose_port(by_key[key])
     memory, balloon = root.find("memory"), root.find("currentMemory")
     follows = (
         not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
@@ -271,6 +284,17 @@ def _fill(node: tree.Element) -> None:
     for where, text in NEW_DEVICE.get(node.tag, ()):
         if tree.get(node, where) is None:
             tree.put(node, where, text)
+    if node.tag == "rng" and tree.get(node, "backend/@model") == "random" and not tree.get(node, "backend"):
+        tree.put(node, "backend", "/dev/urandom")
+
+
+def _choose_port(node: tree.Element) -> None:
+    """A port and autoport say one thing: libvirt forgets a port beside autoport='yes' (domain_conf.c)."""
+    port, automatic = node.get("port"), node.get("autoport")
+    if port is not None and automatic is None:
+        node.set("autoport", "yes" if port == "-1" else "no")
+    elif automatic == "yes" and port is None:
+        node.set("port", "-1")
 
 
 NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -278,7 +302,7 @@ NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "channel": (("@type", "unix"), ("target/@type", "virtio")),
     "serial": (("@type", "pty"),),
     "console": (("@type", "pty"),),
-    "rng": (("@model", "virtio"), ("backend/@model", "random"), ("backend", "/dev/urandom")),
+    "rng": (("@model", "virtio"), ("backend/@model", "random")),
     "tpm": (("@model", "tpm-crb"), ("backend/@type", "emulator"), ("backend/@version", "2.0")),
     "graphics": (("@port", "-1"), ("@autoport", "yes")),
 }
@@ -304,7 +328,9 @@ def _check_machine(want: Wanted, site: Site) -> None:
 
 
 def _without_aliases(edits: list[Edit], host: Host) -> list[Edit]:
-    """Edits less those that only name a machine type by its alias: q35 is pc-q35-9.0 on the host that says so."""
+    """Edits less those that only name a machine type by its alias: q35 is pc-q35-9.0, or what pc-q35 was when the guest was
+    made: a new QEMU on the host is no reason to give its guests another machine.
+    """
     kept = []
     for edit in edits:
         if (
@@ -318,7 +344,12 @@ def _without_aliases(edits: list[Edit], host: Host) -> list[Edit]:
 
 
 def _aliases(machine: str, host: Host) -> frozenset[str]:
-    return frozenset(alias for (_arch, alias), canonical in host.machines.items() if canonical == machine)
+    family = machine.rpartition("-")[0]
+    return frozenset(
+        alias
+        for (_arch, alias), canonical in host.machines.items()
+        if alias != canonical and canonical.rpartition("-")[0] == family
+    )
 
 
 def _live(
@@ -333,6 +364,8 @@ def _live(
     most_memory = size_at(most, "KiB") if most is not None else None
     edits = _without_aliases(running(want, live, root, before, settled), host)
     edits = [edit for edit in edits if not _expanded(edit, current)]
+    # A running guest has the port that libvirt chose for it.
+    edits = [edit for edit in edits if (edit.path, edit.after) != ("devices/graphics/@port", "-1")]
     devices: dict[int, list[Edit]] = {}
     steps: list[Step] = []
     waiting: list[Edit] = []

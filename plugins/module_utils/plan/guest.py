@@ -177,7 +177,7 @@ def _new_disk(result: Declared, where: str, site: Site) -> None:
         result["format"] = _format_of_file(result, where, site)
     result["device"] = device
     result["bus"] = result.get("bus") or ("sata" if device == "cdrom" else BUS.get(result["target"][:2], "virtio"))
-    if result["format"] == "qcow2" and result.get("discard") is None:
+    if result.get("format") == "qcow2" and result.get("discard") is None:
         result["discard"] = "unmap"
 
 

@@ -146,6 +146,8 @@ DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
     "devices/disk/@type": ("source", "backingStore"),
     "devices/interface/@type": ("source",),
     "devices/disk/target/@bus": ("../address", "../alias"),
+    # libvirt refuses a listen address that differs from the first <listen> (domain_conf.c).
+    "devices/graphics/@listen": ("listen",),
 }
 
 # <nat> is an error in every other mode (network_conf.c); libvirt itself puts a range of ports into it.

@@ -100,10 +100,17 @@ def overlaid(want: Wanted, root: tree.Element, owned: ownership.Owned | None = N
         want.raw is not None
         and owned.declared == want.raw
         and owned.definition == ownership.fingerprint(root, want.rules)
+        and not _secrets_differ(want, root)
     )
     edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys))
     edits += overlay(root, want.typed if settled else want.document, want.rules)
     return edits, settled
+
+
+def _secrets_differ(want: Wanted, root: tree.Element) -> bool:
+    """Whether a secret is declared anew: fingerprints are of documents without their secrets."""
+    probe = overlay(tree.parse(tree.text_of(root)), want.document, want.rules)
+    return any(want.rules.is_secret(edit.path) for edit in probe)
 
 
 def running(

@@ -206,12 +206,10 @@ def _merge_keyed(
 ) -> None:
     by_key = dict(zip(keys_among(rules, where, current) or [], current))
     for key, want in zip(keys_among(rules, where, wanted) or [], wanted):
-        node = by_key.get(key)
         if want.get(ABSENT):
-            if node is not None:
-                edits.append(Edit(where, node, None, (*trail, Place(where, key, node))))
-                have.remove(node)
-        elif node is None:
+            continue  # An empty list: what was declared in it goes by ownership, what somebody else put there stays.
+        node = by_key.get(key)
+        if node is None:
             node = add(have, want)
             edits.append(Edit(where, None, node, (*trail, Place(where, key, node))))
         else:
