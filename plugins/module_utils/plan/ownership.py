@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .. import tree
-from .overlay import Edit, Place
+from .overlay import ABSENT, Edit, Place
 from .rules import Rules, join, keys_among
 
 NAMESPACE = "urn:kvmfleet:libvirt"
@@ -110,6 +110,8 @@ def places(
         where = join(path, tag)
         keys = keys_among(rules, where, children)
         for number, child in enumerate(children):
+            if child.get(ABSENT):
+                continue  # The mark of an empty list is no entry.
             below = trail if keys is None else (*trail, Place(where, keys[number], child))
             if keys is not None:
                 yield below
