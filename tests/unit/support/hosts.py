@@ -10,7 +10,11 @@ from typing import Any
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
 
-MACHINES = {("x86_64", "q35"): "pc-q35-9.2", ("x86_64", "pc"): "pc-i440fx-9.2"}
+MACHINES = {
+    ("x86_64", "q35"): "pc-q35-9.2",
+    ("x86_64", "pc"): "pc-i440fx-9.2",
+    **{("x86_64", name): name for name in ("pc-q35-9.2", "pc-q35-8.2", "pc-i440fx-9.2")},
+}
 
 POOL = """
 <pool type='dir'>

@@ -1,0 +1,219 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds whatever is declared and whatever is there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import outcome_of
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Host
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.export import export_host
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.applied import applied
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import FOLDER, cases
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import NETWORK, host_of
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.strategies import declared
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+GUEST = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encoding="utf-8")
+RUNNING = (FOLDER / "domain" / "adopt_libvirt_9_running" / "live.xml").read_text(encoding="utf-8")
+HOST = host_of(
+    {
+        "pools": {"default": {"volumes": {"web1.qcow2": {"capacity": 20 << 30}, "base.qcow2": {"capacity": 3 << 30}}}},
+        "networks": {"default": {}},
+        "domains": {"web1": {"xml": GUEST, "live": RUNNING, "state": "running"}},
+    }
+)
+SECRET = "s3cret-that-nobody-reads"
+
+# hypothesis seeds itself from the code of a test: the same cases on every machine, new ones with every change.
+bounded = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+
+ANYTHING = st.fixed_dictionaries(
+    {},
+    optional={
+        kind.plural: st.lists(
+            st.one_of(declared(kind.fields), *(declared(kind.fields, name) for name in ("default", "web1", "lab"))),
+            max_size=2,
+        )
+        for kind in KIND.values()
+    },
+)
+
+
+def _planned(stack: dict[str, Any], host: Host) -> Plan | None:
+    try:
+        return plan_stack(stack, host)
+    except Declined as error:
+        assert error.problems
+        return None
+
+
+@bounded
+@given(ANYTHING)
+def test_every_declaration_is_planned_or_declined_and_once_carried_out_leaves_nothing(stack: dict[str, Any]) -> None:
+    plan = _planned(stack, HOST)
+    if plan is None:
+        return
+    after = applied(HOST, plan)
+    for items in stack.values():
+        for item in items:
+            item["state"] = "running" if item["state"] in ("restarted", "reset") else item["state"]
+    again = plan_stack(stack, after)
+    assert [(item.id, item.changes, item.steps) for item in again.objects if item.changes or item.steps] == []
+
+
+@pytest.mark.parametrize("kind", sorted(KIND))
+@bounded
+@given(data=st.data())
+def test_one_object_likewise(kind: str, data: st.DataObject) -> None:
+    name = {"domain": "web1", "network": "default", "pool": "default", "volume": "base.qcow2"}[kind]
+    item = data.draw(declared(KIND[kind].fields, data.draw(st.sampled_from((name, "new")))))
+    test_every_declaration_is_planned_or_declined_and_once_carried_out_leaves_nothing.hypothesis.inner_test(  # type: ignore[attr-defined]
+        {KIND[kind].plural: [item]}
+    )
+
+
+ELEMENTS = st.recursive(
+    st.tuples(st.sampled_from(("unknown", "other", "address")), st.sampled_from(("", "a", "7"))),
+    lambda below: st.tuples(st.sampled_from(("unknown", "other")), st.lists(below, max_size=2)),
+    max_leaves=4,
+)
+
+
+def _foreign(made: Any) -> Any:
+    tag, content = made
+    node = tree.element(tag + "-of-somebody", None, mark="kept")
+    if isinstance(content, str):
+        node.text = content or None
+    else:
+        node.extend(_foreign(part) for part in content)
+    return node
+
+
+@bounded
+@given(
+    st.lists(st.tuples(st.integers(0, 60), ELEMENTS), min_size=1, max_size=5), declared(KIND["domain"].fields, "web1")
+)
+def test_what_is_foreign_survives(strangers: list[tuple[int, Any]], item: dict[str, Any]) -> None:
+    root = tree.parse(GUEST)
+    kept = ("domain", "os", "features", "clock", "pm", "devices")
+    for place, made in strangers:
+        parents = [node for node in root.iter() if node.tag in kept]
+        parents[place % len(parents)].append(_foreign(made))
+    foreign = [tree.canonical(node) for node in root.iter() if str(node.tag).endswith("-of-somebody")]
+    domain = HOST.domains["web1"]._replace(inactive=tree.text_of(root), live=None, state="stopped")
+    plan = _planned({"domains": [dict(item, state="present")]}, HOST._replace(domains={"web1": domain}))
+    written = [step.args["xml"] for one in plan.objects for step in one.steps if step.verb == "define"] if plan else []
+    for xml in written:
+        if tree.parse(xml).tag == "domain":
+            after = [tree.canonical(node) for node in tree.parse(xml).iter() if str(node.tag).endswith("-of-somebody")]
+            assert sorted(after) == sorted(foreign)
+
+
+ONE_FIELD = [
+    ({"title": "x"}, ["title"]),
+    ({"description": "x"}, ["description"]),
+    ({"memory": "3 GiB"}, ["memory", "current_memory"]),  # The balloon follows the memory.
+    ({"current_memory": "1 GiB"}, ["current_memory"]),
+    ({"vcpus": 3}, ["vcpus"]),
+    ({"cpu": {"mode": "maximum"}}, ["cpu.mode"]),
+    ({"machine": "pc-q35-8.2"}, ["machine"]),
+    ({"boot": ["network"]}, ["boot"]),
+    ({"on_crash": "preserve"}, ["on_crash"]),
+    ({"disks": [{"target": "vda", "cache": "none"}]}, ["disks[vda].cache"]),
+    ({"disks": [{"target": "vda", "serial": "S"}]}, ["disks[vda].serial"]),
+    ({"interfaces": [{"network": "default", "mtu": 1400}]}, ["interfaces[52:54:00:c5:1e:02].mtu"]),
+    ({"interfaces": [{"network": "default", "link": "down"}]}, ["interfaces[52:54:00:c5:1e:02].link"]),
+    ({"graphics": [{"type": "vnc", "keymap": "de"}]}, ["graphics[vnc].keymap"]),
+    ({"graphics": [{"type": "vnc", "listen": "0.0.0.0"}]}, ["graphics[vnc].listen"]),
+    ({"graphics": [{"type": "vnc", "port": 5901}]}, ["graphics[vnc].port", "graphics[vnc].autoport"]),
+    ({"videos": [{"model": "vga"}]}, ["videos[0].model"]),
+    ({"rngs": [{"source": "/dev/hwrng"}]}, ["rngs[0].source"]),
+    ({"tpm": {"model": "tpm-crb"}}, ["tpm"]),
+    ({"autostart": True}, ["autostart"]),
+    ({"state": "stopped"}, ["state"]),
+]
+
+
+@pytest.mark.parametrize(("change", "paths"), ONE_FIELD, ids=[next(iter(change)) for change, _paths in ONE_FIELD])
+def test_one_field_declared_anew_is_one_change(change: dict[str, Any], paths: list[str]) -> None:
+    plan = plan_stack(stack_of({"domains": [{"name": "web1", **change}]}), HOST)
+    found = [one.path for item in plan.objects if item.kind == "domain" for one in item.changes]
+    assert found == paths
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in cases() if case.host.domains or case.host.networks], ids=lambda case: case.id
+)
+def test_what_is_exported_changes_nothing(case: Any) -> None:
+    exported = export_host(case.host)
+    plan = plan_stack(stack_of(exported), case.host)
+    changes = [change for item in plan.objects for change in item.changes]
+    assert [change for change in changes if change.path != "persistent"] == []
+
+
+SECRETS = {
+    "graphics": {"graphics": [{"type": "vnc", "password": SECRET}, {"type": "spice", "password": SECRET}]},
+    "user data": {"cloud_init": {"user_data": {"password": SECRET}}},
+    "user data as text": {"cloud_init": {"user_data": f"#!/bin/sh\necho {SECRET}\n"}},
+    "network config": {"cloud_init": {"network_config": {"wifi": SECRET}}},
+    "xml": {"xml": f"<domain><devices><graphics type='vnc' passwd='{SECRET}'/></devices></domain>"},
+    "xml of a new device": {"xml": f"<domain><devices><graphics type='spice' passwd='{SECRET}'/></devices></domain>"},
+    "a wrong password": {"graphics": [{"type": "vnc", "password": SECRET + "\0"}]},
+    "a wrong seed": {"cloud_init": {"user_data": [SECRET]}},
+}
+
+
+@pytest.mark.parametrize("change", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("name", ["web1", "new"])
+def test_secrets_are_never_told(name: str, change: dict[str, Any]) -> None:
+    host = HOST._replace(
+        domains={"web1": HOST.domains["web1"]._replace(inactive=GUEST.replace("old-secret", SECRET + "-old"))}
+    )
+    try:
+        plan = plan_stack(stack_of({"domains": [{"name": name, "memory": "2 GiB", **change}]}), host)
+    except Declined as error:
+        assert SECRET not in str(error)
+        return
+    outcome = outcome_of(plan, {}, {})
+    assert SECRET not in json.dumps(outcome._asdict())
+    assert SECRET not in " ".join(step.words for item in plan.objects for step in item.steps)
+
+
+def test_a_password_alone_in_raw_xml_is_compared() -> None:
+    xml = "<domain><devices><graphics type='vnc' passwd='{}'/></devices></domain>"
+    first = {"domains": [{"name": "web1", "xml": xml.format("one")}]}
+    host = applied(HOST, plan_stack(stack_of(first), HOST))
+    assert not plan_stack(stack_of(first), host).changed
+    second = plan_stack(stack_of({"domains": [{"name": "web1", "xml": xml.format("two")}]}), host)
+    assert [change.path for item in second.objects for change in item.changes] == ["graphics[vnc].password"]
+
+
+def test_two_hosts_give_their_guests_other_addresses() -> None:
+    stack = stack_of({"domains": [{"name": "web2", "memory": "1 GiB", "interfaces": [{"network": "default"}]}]})
+    here, there = (
+        plan_stack(stack, HOST._replace(identity=identity)).objects[0].facts for identity in ("here", "there")
+    )
+    assert here["macs"] != there["macs"]
+    assert here["uuid"] != there["uuid"]
+    assert here == plan_stack(stack, HOST._replace(identity="here")).objects[0].facts
+
+
+def test_a_network_is_known_by_prefix_or_netmask() -> None:
+    stack = stack_of({"networks": [{"name": "default", "ips": [{"address": "192.168.122.1/24"}]}]})
+    prefix = NETWORK.format(name="default").replace("netmask='255.255.255.0'", "prefix='24'")
+    for xml in (NETWORK.format(name="default"), prefix):
+        assert not plan_stack(stack, host_of({"pools": {}, "networks": {"default": {"xml": xml}}})).changed
