@@ -12,7 +12,7 @@ from .. import tree
 from ..spec.field import Field, Kind
 from . import ownership
 from .document import below, declared_document, raw_document
-from .overlay import Edit, Place, overlay
+from .overlay import ABSENT, Edit, Place, overlay
 from .plan import Change, Step
 from .problem import Problems
 from .rules import Rules, for_kind, join, keys_among
@@ -194,7 +194,8 @@ def undeclared(want: Wanted, root: tree.Element) -> tuple[str, ...]:
     for path in sorted(want.lists):
         if not path.startswith("devices/"):
             continue
-        declared = set(keys_among(want.rules, path, want.document.findall(path)) or [])
+        entries = [node for node in want.document.findall(path) if not node.get(ABSENT)]
+        declared = set(keys_among(want.rules, path, entries) or [])
         nodes = root.findall(path)
         for key, node in zip(keys_among(want.rules, path, nodes) or [], nodes):
             if key not in declared:
