@@ -175,7 +175,10 @@ class Progress:
         elif result and self._task and result[1] != "skipping":
             seconds = time.monotonic() - self._since
             # The task's name as far as it tells something: a role's first task is Ansible's own, with a long one.
-            print(f"      {result[1]:8} {self._task.split(' - ')[0]}" + (f" ({seconds:.0f} s)" if seconds >= 2 else ""), flush=True)
+            print(
+                f"      {result[1]:8} {self._task.split(' - ')[0]}" + (f" ({seconds:.0f} s)" if seconds >= 2 else ""),
+                flush=True,
+            )
             self._task = ""
         self._line += 1
 

@@ -40,7 +40,7 @@ SREGS_SIZE, SEGMENT_SIZE, SEGMENTS, CR0_OFFSET = 312, 24, 6, 224
 
 CODE = b"\xe2\xfe\xf4"
 """loop to itself until ecx is 0; hlt"""
-CODE_ADDRESS = 0x1000
+CODE_ADDRESS, UNUSED_ADDRESS = 0x1000, 0x70000000
 ROUNDS = 10_000_000
 """Enough that a KVM which emulates each instruction, on which no guest could boot, is not done in time."""
 
@@ -107,7 +107,7 @@ def run_vcpu(device: int) -> None:
     if platform.machine() != "x86_64":
         call("KVM_CREATE_VCPU", machine, CREATE_VCPU)
         return
-    call("KVM_SET_TSS_ADDR", machine, SET_TSS_ADDR, 0xFFFBD000)
+    call("KVM_SET_TSS_ADDR", machine, SET_TSS_ADDR, UNUSED_ADDRESS)
     memory = mmap.mmap(-1, mmap.PAGESIZE)
     memory[: len(CODE)] = CODE
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
