@@ -12,18 +12,18 @@ from .host.connection import Connection
 from .host.read import Lease, Scope, read_host, read_leases
 from .host.wait import until_ready
 from .plan.plan import Awaited, Id, ObjectPlan, Plan
+from .plan.problem import Declined
 from .plan.stack import Stack, plan_stack
-from .reconcile import Run
 
 
 def converge(
-    connection: Connection, stack: Stack, scope: Scope, plan: Plan, run: Run, awaited: list[Awaited]
+    connection: Connection, stack: Stack, scope: Scope, plan: Plan, awaited: list[Awaited], parallel: int, stop: bool
 ) -> tuple[Plan, dict[Id, Result], dict[str, list[str]]]:
     """Make a plan true. Returns the plan with what still waits then, what became of each object, and the addresses of
     the guests that were waited for.
     """
     stale = _stale_leases(connection, plan, awaited)
-    results = apply_plan(connection, plan, run.parallel, run.on_error == "stop")
+    results = apply_plan(connection, plan, parallel, stop)
     after, results = _verified(connection, stack, scope, plan, results)
     if any(result.error for result in results.values()):
         return after, results, {}
@@ -50,7 +50,13 @@ def _verified(
     checked = dict(results)
     if not plan.changed or any(result.error for result in results.values()):
         return plan, checked
-    again = plan_stack(_settled(stack), read_host(connection, scope))
+    try:
+        again = plan_stack(_settled(stack), read_host(connection, scope))
+    except Declined as error:
+        # The declaration was right before: what was made of it is not (a fetched image is larger than its size).
+        done = next((key for key, result in checked.items() if result.done), plan.objects[0].id)
+        checked[done] = checked.get(done, Result(False, (), None))._replace(error=f"after the changes: {error}")
+        return plan, checked
     left = {item.id: item for item in again.objects}
     for item in plan.objects:
         rest = left.get(item.id)
