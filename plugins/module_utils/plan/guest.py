@@ -338,7 +338,8 @@ def _seed_target(declared: Declared, root: tree.Element | None, path: str | None
     taken = set(present) | {item["target"] for item in declared.get("disks") or []}
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [*letters, *(first + second for first in letters for second in letters)]
-    return next("sd" + name for name in names if "sd" + name not in taken)
+    free: str = next("sd" + name for name in names if "sd" + name not in taken)
+    return free
 
 
 def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> dict[str, str]:

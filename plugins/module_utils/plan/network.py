@@ -147,7 +147,7 @@ def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems:
     if block.get("address") == item.address:
         problems.append(f"address {item.address} of guest {item.guest} is the host's own on this network")
         return
-    subnet = subnet_of(block)
+    subnet: Any = subnet_of(block)
     if subnet.prefixlen < 31 and address in (subnet.network_address, subnet.broadcast_address):
         problems.append(f"address {item.address} of guest {item.guest} is no address of a host")
         return

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a new guest, or a new device of a guest, gets beyond its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .. import tree
+from .current import Host
+from .identity import derived_uuid
+from .objects import (
+    Wanted,
+)
+from .overlay import size_at
+from .rules import keys_among
+from .site import Declared, Site
+
+
+def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
+    """What a new guest has before its declaration is laid over it.
+
+    A guest that is declared by raw XML gets only what libvirt cannot do without: its author decides on the rest.
+    """
+    host = site.host
+    root = tree.element("domain", type=want.document.get("type") or _virt_type(host))
+    root.append(tree.element("name", declared["name"]))
+    # libvirt wants the UUID that SMBIOS tells the guest to be the guest's own.
+    told = next((node.text for node in want.document.iterfind("sysinfo/system/entry[@name='uuid']")), None)
+    root.append(tree.element("uuid", told or derived_uuid(host.identity, "domain", declared["name"])))
+    if want.raw is not None or root.get("type") not in ("kvm", "qemu"):
+        if want.document.find("os/type") is None:
+            tree.put(root, "os/type", "hvm")
+        return root
+    kind = tree.make(root, "os/type")
+    kind.text = "hvm"
+    arch = tree.get(want.document, "os/type/@arch") or host.arch
+    kind.set("arch", arch)
+    if arch == "x86_64":
+        kind.set("machine", "q35")
+        for feature in ("acpi", "apic"):
+            tree.make(root, "features/" + feature)
+    if want.document.find("cpu") is None and (arch == "x86_64" or root.get("type") == "kvm"):
+        # host-model can be migrated; emulation has no host CPU to model, and the default there is too old for new systems.
+        tree.put(root, "cpu/@mode", "host-model" if root.get("type") == "kvm" else "maximum")
+    tree.put(root, "clock/@offset", "utc")
+    devices = tree.make(root, "devices")
+    _default_devices(devices, tree.get(want.document, "os/type/@machine") or "q35", arch)
+    # A list that is declared is the user's own. libvirt makes a serial port for a serial console, so that goes with it.
+    declared_lists = {
+        "console" if path == "devices/serial" and not _filled(want, path) else path for path in want.lists
+    }
+    for tag in ("serial", "console", "channel", "rng"):
+        if "devices/" + tag in want.lists or tag in declared_lists:
+            tree.erase(devices, tag)
+    return root
+
+
+def _filled(want: Wanted, path: str) -> bool:
+    """Whether a declared list has entries: an empty one is told by a mark without attributes of its own."""
+    return any(len(node) or node.get("type") for node in want.typed.findall(path))
+
+
+def _virt_type(host: Host) -> str:
+    if host.driver == "QEMU":
+        return "kvm" if host.kvm else "qemu"
+    return host.driver.lower()
+
+
+def _default_devices(devices: tree.Element, machine: str, arch: str) -> None:
+    """A serial console, the guest agent's channel, randomness, and free PCIe ports for what is attached later."""
+    if arch == "x86_64" and "q35" in machine:
+        tree.put(devices, "controller/@type", "pci")
+        devices[-1].set("index", "0")
+        devices[-1].set("model", "pcie-root")
+        for index in range(1, 15):
+            devices.append(tree.element("controller", None, type="pci", index=str(index), model="pcie-root-port"))
+    for tag in ("serial", "console"):
+        node = tree.element(tag, None, type="pty")
+        node.append(
+            tree.element("target", None, type="serial", port="0")
+            if tag == "console"
+            else tree.element("target", None, port="0")
+        )
+        devices.append(node)
+    channel = tree.element("channel", None, type="unix")
+    channel.append(tree.element("target", None, type="virtio", name="org.qemu.guest_agent.0"))
+    devices.append(channel)
+    rng = tree.element("rng", None, model="virtio")
+    rng.append(tree.element("backend", "/dev/urandom", model="random"))
+    devices.append(rng)
+
+
+def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool) -> None:
+    """Fill in what a declared device cannot do without where the guest does not have that device yet."""
+    for path, nodes in _device_groups(want.typed).items():
+        there = keys_among(want.rules, path, root.findall(path)) or []
+        by_key = dict(zip(keys_among(want.rules, path, want.document.findall(path)) or [], want.document.findall(path)))
+        for key in keys_among(want.rules, path, nodes) or []:
+            if key not in there and key in by_key:
+                _fill(by_key[key])
+            if key in by_key and by_key[key].tag == "graphics":
+                _choose_port(by_key[key])
+    memory, balloon = root.find("memory"), root.find("currentMemory")
+    follows = (
+        not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
+    )
+    if declared.get("memory") and not declared.get("current_memory") and follows:
+        wanted_memory = want.document.find("memory")
+        if wanted_memory is not None and want.document.find("currentMemory") is None:
+            wanted_memory.addnext(tree.element("currentMemory", wanted_memory.text, unit=wanted_memory.get("unit")))
+
+
+def _fill(node: tree.Element) -> None:
+    """Fill in a new device."""
+    if node.tag == "graphics" and node.get("type") not in ("vnc", "spice"):
+        return
+    for where, text in NEW_DEVICE.get(node.tag, ()):
+        if tree.get(node, where) is None:
+            tree.put(node, where, text)
+    if node.tag == "rng" and tree.get(node, "backend/@model") == "random" and not tree.get(node, "backend"):
+        tree.put(node, "backend", "/dev/urandom")
+
+
+def _choose_port(node: tree.Element) -> None:
+    """A port and autoport say one thing: libvirt forgets a port beside autoport='yes' (domain_conf.c)."""
+    port, automatic = node.get("port"), node.get("autoport")
+    if port is not None and automatic is None:
+        node.set("autoport", "yes" if port == "-1" else "no")
+    elif automatic == "yes" and port is None:
+        node.set("port", "-1")
+
+
+NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "disk": (("@type", "file"), ("@device", "disk"), ("driver/@name", "qemu")),
+    "channel": (("@type", "unix"), ("target/@type", "virtio")),
+    "serial": (("@type", "pty"),),
+    "console": (("@type", "pty"),),
+    "rng": (("@model", "virtio"), ("backend/@model", "random")),
+    "tpm": (("@model", "tpm-crb"), ("backend/@type", "emulator"), ("backend/@version", "2.0")),
+    "graphics": (("@port", "-1"), ("@autoport", "yes")),
+}
+
+
+def _device_groups(root: tree.Element) -> dict[str, list[tree.Element]]:
+    groups: dict[str, list[tree.Element]] = {}
+    for node in root.iterfind("devices/*"):
+        if tree.is_element(node):
+            groups.setdefault("devices/" + node.tag, []).append(node)
+    return groups
