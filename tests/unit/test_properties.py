@@ -9,6 +9,9 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import outcome_of
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Host
@@ -22,8 +25,6 @@ from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import FOLDER
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import NETWORK, host_of
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.strategies import declared
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 GUEST = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encoding="utf-8")
 RUNNING = (FOLDER / "domain" / "adopt_libvirt_9_running" / "live.xml").read_text(encoding="utf-8")
@@ -56,8 +57,7 @@ ANYTHING = st.fixed_dictionaries(
 def _planned(stack: dict[str, Any], host: Host) -> Plan | None:
     try:
         return plan_stack(stack, host)
-    except Declined as error:
-        assert error.problems
+    except Declined:
         return None
 
 
@@ -123,7 +123,7 @@ def test_what_is_foreign_survives(strangers: list[tuple[int, Any]], item: dict[s
             assert sorted(after) == sorted(foreign)
 
 
-ONE_FIELD = [
+ONE_FIELD: list[tuple[dict[str, Any], list[str]]] = [
     ({"title": "x"}, ["title"]),
     ({"description": "x"}, ["description"]),
     ({"memory": "3 GiB"}, ["memory", "current_memory"]),  # The balloon follows the memory.
@@ -183,14 +183,18 @@ def test_secrets_are_never_told(name: str, change: dict[str, Any]) -> None:
     host = HOST._replace(
         domains={"web1": HOST.domains["web1"]._replace(inactive=GUEST.replace("old-secret", SECRET + "-old"))}
     )
+    stack = stack_of({"domains": [{"name": name, "memory": "2 GiB", **change}]})
+    assert SECRET not in _told(stack, host)
+
+
+def _told(stack: dict[str, Any], host: Host) -> str:
+    """All that a user may read of a plan."""
     try:
-        plan = plan_stack(stack_of({"domains": [{"name": name, "memory": "2 GiB", **change}]}), host)
+        plan = plan_stack(stack, host)
     except Declined as error:
-        assert SECRET not in str(error)
-        return
-    outcome = outcome_of(plan, {}, {})
-    assert SECRET not in json.dumps(outcome._asdict())
-    assert SECRET not in " ".join(step.words for item in plan.objects for step in item.steps)
+        return str(error)
+    words = [step.words for item in plan.objects for step in item.steps]
+    return json.dumps([outcome_of(plan, {}, {})._asdict(), words])
 
 
 def test_a_password_alone_in_raw_xml_is_compared() -> None:

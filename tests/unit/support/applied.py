@@ -86,7 +86,8 @@ def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
             pool._replace(inactive=args["xml"], persistent=True) if pool else Pool(name, args["xml"], None, False, {})
         )
     assert pool is not None
-    return _common(pool, verb, args)
+    found: Pool | None = _common(pool, verb, args)
+    return found
 
 
 def _network(name: str, network: Network | None, verb: str, args: Args) -> Network | None:
@@ -101,11 +102,12 @@ def _network(name: str, network: Network | None, verb: str, args: Args) -> Netwo
     if verb == "update":
         assert network.live is not None
         return network._replace(live=_updated(network.live, args))
-    return _common(network, verb, args)
+    found: Network | None = _common(network, verb, args)
+    return found
 
 
 def _common(thing: Any, verb: str, args: Args) -> Any:
-    after = {
+    after: dict[str, Callable[[], Any]] = {
         "start": lambda: thing._replace(live=thing.inactive),
         "stop": lambda: thing._replace(live=None) if thing.persistent else None,
         "autostart": lambda: thing._replace(autostart=args["on"]),

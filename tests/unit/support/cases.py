@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "cases"
 
 
 class Case(NamedTuple):
-    """One golden case. id: "kind/name"; kind "stack" declares a whole stack. written: the declaration as the user has it."""
+    """One golden case. id: "kind/name"; kind "stack" declares a whole stack. written: what the user declares."""
 
     id: str
     folder: Path

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import Field
 from hypothesis import strategies as st
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import Field
 
 Declared = dict[str, Any]
 
@@ -24,7 +25,8 @@ XMLS = (
     "<domain><vcpu>2</vcpu></domain>",
     "<domain><memory unit='x'>y</memory></domain>",
     "<domain><devices><disk><target dev='vda'/></disk><graphics type='vnc' passwd='s3cret'/></devices></domain>",
-    "<domain><devices><interface><mac address='zz'/></interface><?pi x='y'?></devices><os><boot dev='hd'/></os></domain>",
+    "<domain><devices><interface><mac address='zz'/></interface><?pi x='y'?></devices></domain>",
+    "<domain><os><boot dev='hd'/></os></domain>",
     "<network><ip address='10.0.0.1' netmask='255.0.255.0'/></network>",
     "<network><ip address='x'><dhcp><range start='a' end='b'/><host ip='c'/></dhcp></ip><mtu size='²'/></network>",
     "<pool type='netfs'><source><dir path='/x'/></source></pool>",
