@@ -130,11 +130,10 @@ def _state_after(declared: Declared, current: Domain | None) -> str:
 def _needs(root: tree.Element, site: Site) -> frozenset[Id]:
     """The objects of this run that a guest stands on."""
     needs: set[Id] = set()
-    files = {source.get("file") for source in root.iterfind("devices/disk/source")}
-    names = {(source.get("pool"), source.get("volume")) for source in root.iterfind("devices/disk/source")}
-    for pool, name in site.volumes:
-        if site.volume_path(pool, name) in files or (pool, name) in names:
-            needs.add(volume_id(pool, name))
+    for source in root.iterfind("devices/disk/source"):
+        key = site.files.get(source.get("file"), (source.get("pool"), source.get("volume")))
+        if key in site.volumes:
+            needs.add(volume_id(*key))
     for source in root.iterfind("devices/interface/source"):
         if source.get("network"):
             needs.add(("network", source.get("network")))

@@ -28,7 +28,10 @@ class Reservation(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Current host and declarations by name. volumes: by (pool, name), those implied by disks included."""
+    """Current host and declarations by name. volumes: by (pool, name), those implied by disks included.
+
+    directories: of pools that were looked at. files: volumes of this run by path, once all guests are concrete.
+    """
 
     host: Host
     pools: Mapping[str, Declared]
@@ -37,6 +40,8 @@ class Site(NamedTuple):
     domains: Mapping[str, Declared]
     reservations: list[Reservation]
     problems: Problems
+    directories: dict[str, str | None]
+    files: dict[str, tuple[str, str]]
 
     def knows(self, kind: str, name: str) -> bool:
         """Whether a pool or network is there, or declared and not to be removed."""
@@ -53,6 +58,11 @@ class Site(NamedTuple):
 
     def pool_directory(self, name: str) -> str | None:
         """Directory of a pool whose volumes are files in it; None for other kinds of pool, or when it is not known."""
+        if name not in self.directories:
+            self.directories[name] = self._directory(name)
+        return self.directories[name]
+
+    def _directory(self, name: str) -> str | None:
         declared = self.pools.get(name, {})
         raw = raw_document(KIND["pool"], declared.get("xml"), "", Problems())
         current = tree.parse(self.host.pools[name].inactive) if name in self.host.pools else None

@@ -35,7 +35,7 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
         kind.name: by_name(stack.get(kind.plural) or [], kind, problems) for kind in KINDS if kind.name != "volume"
     }
     volumes = _volumes(stack.get("volumes") or [], problems)
-    site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems)
+    site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems, {}, {})
     _check_names(site, stack)
     problems.raise_any()
     lists = {
@@ -44,6 +44,7 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
         for item in stack.get(kind.plural) or []
     }
     guests = {name: concrete(item, site) for name, item in site.domains.items() if item["state"] != "absent"}
+    site.files.update({path: key for key in site.volumes if (path := site.volume_path(*key))})
     _release(site)
     _check_shared(site, guests)
     wants = _wants(site, guests, lists)
