@@ -3,7 +3,7 @@ HOSTS ?= 2
 SETUP := tests/tools/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab lab-down demo test test-fast test-unit test-host test-integration test-molecule \
+.PHONY: help venv lab lab-down demo test test-fast test-unit test-host test-lab test-integration test-molecule \
         test-matrix lint sanity bench docs clean
 
 help: ## this list
@@ -32,6 +32,9 @@ test-unit: venv ## the pure rooms
 
 test-host: venv ## the libvirt room, against libvirt's own test driver
 	@tests/run --stages host
+
+test-lab: venv ## the lab itself: what it leaves behind, above all when it is killed
+	@tests/run --stages lab
 
 test-integration: venv ## the modules against the lab
 	@tests/run --stages integration

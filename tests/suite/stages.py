@@ -8,6 +8,7 @@ import ansible_test
 import command
 import docs
 import junit
+import lab
 import lint
 import matrix
 import workspace
@@ -43,7 +44,13 @@ def host(run: Run) -> list[Outcome]:
 
 def integration(run: Run) -> list[Outcome]:
     """The modules, against libvirt and QEMU on the lab hosts."""
-    return _pytest("integration", run, timeout=1500)
+    trouble = lab.up(run)
+    return [trouble] if trouble else _pytest("integration", run, timeout=2400)
+
+
+def lab_itself(run: Run) -> list[Outcome]:
+    """The lab, in a state of its own beside the one that the other stages use."""
+    return _pytest("lab", run)
 
 
 def sanity(run: Run) -> list[Outcome]:
@@ -52,7 +59,7 @@ def sanity(run: Run) -> list[Outcome]:
 
 
 def molecule(run: Run) -> list[Outcome]:
-    """The roles, each scenario one test.
+    """The roles, each scenario one test on lab hosts of its own.
 
     A `default` scenario without a converge playbook only makes what the others share.
     """
@@ -90,6 +97,7 @@ STAGES = (
     Stage("host", host),
     Stage("lint", lint.stage, beside="static"),
     Stage("sanity", sanity, beside="static"),
+    Stage("lab", lab_itself, needs_lab=True),
     Stage("integration", integration, needs_lab=True),
     Stage("molecule", molecule, needs_lab=True),
     Stage("matrix", matrix.stage, by_default=False),
