@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ansible_test
 import command
-import docs
 import junit
 import lab
 import lint
 import matrix
+import reference
 import workspace
 from outcome import Outcome, failed, passed
 from place import BIN, ROOT, Run, environment
@@ -101,5 +101,5 @@ STAGES = (
     Stage("integration", integration, needs_lab=True),
     Stage("molecule", molecule, needs_lab=True),
     Stage("matrix", matrix.stage, by_default=False),
-    Stage("docs", docs.stage, by_default=False),
+    Stage("docs", reference.stage, by_default=False),
 )
