@@ -1,0 +1,240 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole runs against the test driver: check, run, run again, change, absent, and what libvirt itself says then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import libvirt
+import pytest
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection, HypervisorError
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.judge import Judge
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.read import Scope, read_host
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import Outcome
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
+
+URI = "test:///default"
+
+
+def _run(declared: dict[str, Any], check: bool = False, on_error: str = "stop") -> Outcome:
+    return reconcile(stack_of(json.loads(json.dumps(declared))), Run(URI, check, 5, on_error))
+
+
+def _everything(connection: Connection) -> list[str]:
+    """All definitions of the driver, as it tells them."""
+    conn = connection.open
+    things = [*conn.listAllDomains(0), *conn.listAllNetworks(0), *conn.listAllStoragePools(0)]
+    return sorted(f"{thing.XMLDesc(0)} {thing.isActive()} {thing.autostart()}" for thing in things)
+
+
+GUEST = {"name": "web1", "virt_type": "test", "memory": "64 MiB", "vcpus": 2}
+NET = {
+    "name": "lab",
+    "forward": {"mode": "nat"},
+    "ips": [{"address": "192.168.50.1/24", "dhcp": {"ranges": [{"start": "192.168.50.2", "end": "192.168.50.99"}]}}],
+}
+STEPS: dict[str, list[tuple[dict[str, Any], bool]]] = {
+    "guest": [
+        ({"domains": [GUEST]}, True),
+        ({"domains": [{"name": "web1"}]}, False),
+        ({"domains": [{**GUEST, "memory": "128 MiB", "title": "Web"}]}, True),
+        ({"domains": [{**GUEST, "memory": "128 MiB", "state": "running"}]}, True),
+        ({"domains": [{**GUEST, "memory": "131072 KiB", "state": "paused"}]}, True),
+        ({"domains": [{"name": "web1", "state": "running"}]}, True),
+        ({"domains": [{"name": "web1", "autostart": True}]}, True),
+        ({"domains": [{"name": "web1", "state": "stopped", "timeout": 5}]}, True),
+        ({"domains": [{"name": "web1", "state": "absent"}]}, True),
+    ],
+    "network": [
+        ({"networks": [NET]}, True),
+        ({"networks": [{"name": "lab"}]}, False),
+        ({"networks": [{"name": "lab", "mtu": 1400}]}, True),
+        ({"networks": [{**NET, "state": "active", "autostart": True}]}, True),
+        ({"networks": [{"name": "lab", "state": "inactive", "autostart": False}]}, True),
+        ({"networks": [{"name": "lab", "state": "absent"}]}, True),
+    ],
+    "pool": [
+        ({"pools": [{"name": "p", "path": "/nonexistent/p"}]}, True),
+        ({"pools": [{"name": "p", "state": "active", "autostart": True}]}, True),
+        ({"pools": [{"name": "p", "path": "/nonexistent/p/"}]}, False),
+        ({"pools": [{"name": "p", "state": "inactive"}]}, True),
+        ({"pools": [{"name": "p", "state": "absent"}]}, True),
+    ],
+    "volume": [
+        ({"pools": [{"name": "p", "path": "/nonexistent/p", "state": "active"}]}, True),
+        ({"volumes": [{"name": "v.qcow2", "pool": "p", "size": "1 GiB"}]}, True),
+        ({"volumes": [{"name": "v.qcow2", "pool": "p", "state": "absent"}]}, True),
+        ({"pools": [{"name": "p", "state": "absent"}]}, True),
+    ],
+    "stack": [
+        (
+            {
+                "pools": [{"name": "default", "path": "/nonexistent", "state": "active"}],
+                "networks": [{**NET, "state": "active"}],
+                "domains": [
+                    {
+                        **GUEST,
+                        "disks": [{"target": "vda", "size": "1 GiB"}],
+                        "interfaces": [{"network": "lab", "address": "192.168.50.10"}],
+                        "state": "running",
+                    }
+                ],
+            },
+            True,
+        ),
+        (
+            {
+                "pools": [{"name": "default", "state": "absent"}],
+                "networks": [{"name": "lab", "state": "absent"}],
+                "domains": [{"name": "web1", "state": "absent", "remove_storage": True, "force": True}],
+            },
+            True,
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_check_run_and_run_again(connection: Connection, steps: list[tuple[dict[str, Any], bool]]) -> None:
+    before_all = _everything(connection)
+    for declared, changes in steps:
+        before = _everything(connection)
+        check = _run(declared, check=True)
+        assert _everything(connection) == before, "a check writes nothing"
+        done = _run(declared)
+        assert done.errors == []
+        assert check.changed == done.changed == changes
+        assert [entry["changes"] for entry in check.objects] == [entry["changes"] for entry in done.objects]
+        assert check.diff == done.diff
+        again = _run(declared)
+        assert (again.changed, again.errors) == (False, [])
+    assert _everything(connection) == before_all
+
+
+def test_what_libvirt_says_is_what_was_declared(connection: Connection) -> None:
+    _run({"networks": [{**NET, "state": "active"}], "domains": [{**GUEST, "state": "running"}]})
+    domain = connection.open.lookupByName("web1")
+    assert domain.info()[:4] == [libvirt.VIR_DOMAIN_RUNNING, 65536, 65536, 2]
+    network = connection.open.networkLookupByName("lab")
+    assert network.isActive()
+    assert "192.168.50.99" in network.XMLDesc(0)
+
+
+def test_a_running_network_takes_reservations_while_it_runs(connection: Connection) -> None:
+    guest = {**GUEST, "interfaces": [{"network": "lab", "address": "192.168.50.10"}]}
+    _run({"networks": [{**NET, "state": "active"}], "domains": [guest]})
+    network = connection.open.networkLookupByName("lab")
+    assert "192.168.50.10" in network.XMLDesc(0)
+    guest["interfaces"] = [{"network": "lab", "address": "192.168.50.11"}]
+    done = _run({"domains": [guest]})
+    assert done.errors == []
+    assert "192.168.50.11" in network.XMLDesc(0)
+    assert "192.168.50.10" not in network.XMLDesc(0)
+    assert _run({"domains": [{"name": "web1", "state": "absent"}]}).errors == []
+    assert "192.168.50.11" not in network.XMLDesc(0)
+    assert network.isActive()
+
+
+def test_addresses_are_swapped_while_the_network_runs(connection: Connection) -> None:
+    def both(first: str, second: str) -> dict[str, Any]:
+        hosts = [{"mac": "52:54:00:00:00:01", "ip": first}, {"mac": "52:54:00:00:00:02", "ip": second}]
+        return {
+            "networks": [{**NET, "state": "active", "ips": [{"address": "192.168.50.1/24", "dhcp": {"hosts": hosts}}]}]
+        }
+
+    for pair in (("192.168.50.10", "192.168.50.11"), ("192.168.50.11", "192.168.50.10")):
+        assert _run(both(*pair)).errors == []
+        assert not _run(both(*pair)).changed
+    text = connection.open.networkLookupByName("lab").XMLDesc(0)
+    assert "mac='52:54:00:00:00:01' ip='192.168.50.11'" in text
+
+
+def test_bad_input_changes_nothing(connection: Connection) -> None:
+    before = _everything(connection)
+    with pytest.raises(Declined):
+        _run({"networks": [NET], "domains": [{**GUEST, "memory": "lots"}]})
+    assert _everything(connection) == before
+
+
+def test_what_the_schema_refuses_is_refused_before_the_first_write(connection: Connection) -> None:
+    before = _everything(connection)
+    xml = "<domain><devices><disk type='nonsense'/></devices></domain>"
+    with pytest.raises(Declined, match=r"domain web1: libvirt's schema: "):
+        _run({"networks": [NET], "domains": [{**GUEST, "xml": xml}]})
+    assert _everything(connection) == before
+
+
+def test_what_libvirt_refuses_names_the_object_and_the_code(connection: Connection) -> None:
+    nets = [{**NET, "name": name, "uuid": "11111111-2222-4333-8444-555555555555"} for name in ("one", "two")]
+    done = _run({"networks": nets, "domains": [GUEST]}, on_error="continue")
+    assert len(done.errors) == 1
+    assert (
+        "network two: define network two: " in done.errors[0] or "network one: define network one: " in done.errors[0]
+    )
+    assert "[VIR_ERR_OPERATION_FAILED, test:///default]" in done.errors[0]
+    assert connection.open.lookupByName("web1")
+
+
+def test_a_hypervisor_that_does_not_answer() -> None:
+    with pytest.raises(HypervisorError) as raised:
+        Connection("qemu+unix:///system?socket=/nonexistent/libvirt-sock")
+    assert "connect to the hypervisor: " in str(raised.value)
+    assert "/nonexistent/libvirt-sock" in str(raised.value)
+    assert "is the libvirt daemon running on this host" in str(raised.value)
+
+
+def test_a_uri_that_is_none() -> None:
+    with pytest.raises(HypervisorError, match="VIR_ERR_"):
+        Connection("nonsense:///x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "xml", "wrong"),
+    [
+        ("domain", "<domain type='kvm'><name>a</name><memory>1</memory><os><type>hvm</type></os></domain>", False),
+        ("domain", "<domain type='kvm'><name>a</name><vcpu>no</vcpu></domain>", True),
+        ("network", "<network><name>a</name></network>", False),
+        ("network", "<network><name>a</name><ip address='x'/></network>", True),
+    ],
+)
+def test_schemas(kind: str, xml: str, wrong: bool) -> None:
+    assert bool(Judge().complaints(kind, xml, None)) == wrong
+
+
+def test_a_schema_is_no_judge_of_what_did_not_fit_before() -> None:
+    old = "<network><name>a</name><ip address='x'/></network>"
+    assert Judge().complaints("network", old.replace(">a<", ">b<"), old) == []
+
+
+@pytest.mark.parametrize("present", ["listed", "declared"])
+def test_calls_grow_with_the_number_of_guests(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, present: str
+) -> None:
+    calls = 0
+    described = libvirt.virDomain.XMLDesc
+
+    def counted(domain: Any, flags: int = 0) -> str:
+        nonlocal calls
+        calls += 1
+        text: str = described(domain, flags)
+        return text
+
+    monkeypatch.setattr(libvirt.virDomain, "XMLDesc", counted)
+    counts = []
+    for many in (10, 50):
+        names = [f"guest{number}" for number in range(many)]
+        for name in names[len(connection.open.listAllDomains(0)) :]:
+            connection.open.defineXML(
+                f"<domain type='test'><name>{name}</name><memory>8192</memory><os><type>hvm</type></os></domain>"
+            )
+        calls = 0
+        wanted = frozenset(names) if present == "declared" else frozenset()
+        read_host(connection, Scope(wanted, frozenset(), everything=False, machines=False))
+        counts.append(calls)
+    assert counts == ([10, 50] if present == "declared" else [0, 0])
