@@ -42,8 +42,12 @@ for name in $(virsh -q list --all --name | grep ^it); do
     done
     virsh -q undefine --nvram --checkpoints-metadata $name
 done
-for name in $(virsh -q net-list --all --name | grep ^it); do virsh -q net-destroy $name; virsh -q net-undefine $name; done
-for name in $(virsh -q pool-list --all --name | grep ^it); do virsh -q pool-destroy $name; virsh -q pool-undefine $name; done
+for name in $(virsh -q net-list --all --name | grep ^it); do
+    virsh -q net-destroy $name; virsh -q net-undefine $name
+done
+for name in $(virsh -q pool-list --all --name | grep ^it); do
+    virsh -q pool-destroy $name; virsh -q pool-undefine $name
+done
 rm -rf AREA/it*
 """.replace("AREA", AREA)
 
@@ -85,11 +89,10 @@ def _prepare(host: Host) -> None:
     """Install what is missing by the collection's own role where it is there."""
     playbook = ROOT / "playbooks" / "host.yml"
     installed = host.sh("command -v virsh && python3 -c 'import libvirt, lxml, pycdlib' && echo all", check=False)
-    if "all" not in installed.split():
-        if playbook.exists():
-            command = [Path(sys.executable).with_name("ansible-playbook"), "-i", host.inventory, "-l", host.name]
-            env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-            subprocess.run([*command, playbook], check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    if "all" not in installed.split() and playbook.exists():
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(host.inventory), "-l", host.name]
+        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        subprocess.run([*command, playbook], check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
     # What only tests need: EFI firmware and an emulated TPM.
     install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -q"
     host.sh(f"dpkg -s {PACKAGES} >/dev/null 2>&1 || {install} {PACKAGES} >/dev/null", timeout=600)
@@ -127,15 +130,14 @@ def alone(request: pytest.FixtureRequest, settled: dict[str, Any]) -> Iterator[N
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A name of the test's own, to be used as it is and as a prefix. Short: a bridge's name has 15 characters."""
-    return "it{:03d}".format(request.session.items.index(request.node))
+    return f"it{request.session.items.index(request.node):03d}"
 
 
 @pytest.fixture
 def subnet(request: pytest.FixtureRequest) -> str:
     """The first three numbers of a subnet of the test's own."""
-    return "10.{}.{}".format(
-        90 + request.session.items.index(request.node) // 250, request.session.items.index(request.node) % 250
-    )
+    number = request.session.items.index(request.node)
+    return f"10.{90 + number // 250}.{number % 250}"
 
 
 @pytest.fixture
@@ -151,10 +153,9 @@ def pool(host: Host, name: str) -> str:
 @pytest.fixture
 def net(host: Host, name: str, subnet: str) -> str:
     """An isolated network, made by virsh, with the address SUBNET.1 and a DHCP range from SUBNET.100 on."""
-    text = (
-        f"<network><name>{name}n</name><bridge name='{name}br' delay='0'/><dns enable='no'/>"
-        f"<ip address='{subnet}.1' prefix='24'><dhcp><range start='{subnet}.100' end='{subnet}.200'/></dhcp></ip></network>"
-    )
+    text = f"<network><name>{name}n</name><bridge name='{name}br' delay='0'/><dns enable='no'/>"
+    text += f"<ip address='{subnet}.1' prefix='24'>"
+    text += f"<dhcp><range start='{subnet}.100' end='{subnet}.200'/></dhcp></ip></network>"
     host.put(f"{AREA}/{name}.xml", text.encode())
     host.sh(f"virsh -q net-define {AREA}/{name}.xml && virsh -q net-start {name}n")
     return f"{name}n"

@@ -187,7 +187,7 @@ class Host:
         return Seen(json.loads(self.sh(f"python3 {SEE}")))
 
     def play(self, *tasks: Task, **keywords: Any) -> list[Any]:
-        """Carry out tasks in one run of ansible-playbook at -vvv with --diff, and return a Result each, or Seen for a look.
+        """Carry out tasks in one run of ansible-playbook at -vvv with --diff. Returns a Result each, Seen for a look.
 
         What was printed is in `output`. keywords: of the play, such as module_defaults or vars.
         """
@@ -235,6 +235,14 @@ class Host:
             stderr=subprocess.STDOUT,
             cwd=ROOT,
         )
+
+    def role(self, name: str, **variables: Any) -> None:
+        """Carry out a role of this collection, which has to succeed."""
+        include = Task("ansible.builtin.include_role", {"name": f"kvmfleet.libvirt.{name}"})
+        process = self.begin(include, vars=variables)
+        self.output = process.communicate(timeout=900)[0].decode()
+        assert process.returncode == 0, self.output[-6000:]
+        assert "fatal:" not in self.output, self.output[-6000:]
 
     def run(self, module: str, *, check: bool = False, **options: Any) -> Result:
         """Carry out one task, which has to succeed."""

@@ -7,92 +7,90 @@ One virsh for the names and one for everything else. What changes by itself (tim
 that two documents are equal exactly when nothing was written between them.
 """
 
+from __future__ import annotations
+
 import json
-import os
 import re
 import subprocess
+from pathlib import Path
 
 VOLATILE = re.compile(r"\s*<(timestamps>.*?</timestamps|(allocation|available|physical)\b[^>]*>[^<]*</\w+)>", re.DOTALL)
 
 
-def virsh(commands):
-    """Outputs of virsh commands, by command; an error's text where one fails."""
-    found = {}
-    if commands:
-        script = "; ".join("echo =mark=; echo; %s" % command for command in commands)
-        done = subprocess.run(["virsh", "-q", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for command, part in zip(commands, done.stdout.split("=mark=")[1:]):
-            found[command] = part.strip()
-    return found
+def virsh(commands: list[str]) -> dict[str, str]:
+    """Outputs of virsh commands, by command; empty for one that fails."""
+    if not commands:
+        return {}
+    script = "; ".join(f"echo =mark=; echo; {command}" for command in commands)
+    done = subprocess.run(
+        ["virsh", "-q", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
+    )
+    return {command: part.strip() for command, part in zip(commands, done.stdout.split("=mark=")[1:])}
 
 
-def names(text):
-    """The lines of a list."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def facts(text):
+def facts(text: str) -> dict[str, str]:
     """The lines of an information command, "Key: value", as a dictionary."""
     pairs = [line.partition(":") for line in text.splitlines() if ":" in line]
     return {key.strip(): value.strip() for key, _colon, value in pairs}
 
 
-def links():
-    """Each network device with its number, the bridge that it belongs to and whether it carries."""
-    found = {}
-    for name in os.listdir("/sys/class/net"):
-        base = "/sys/class/net/" + name
-        master = os.path.realpath(base + "/master").rpartition("/")[2] if os.path.exists(base + "/master") else None
-        with open(base + "/ifindex") as file:
-            found[name] = {"ifindex": int(file.read()), "master": master}
-    return found
+def links() -> dict[str, dict[str, str]]:
+    """Each network device with its number and the bridge that it belongs to."""
+    return {
+        path.name: {
+            "ifindex": (path / "ifindex").read_text().strip(),
+            "master": (path / "master").resolve().name if (path / "master").exists() else "",
+        }
+        for path in Path("/sys/class/net").iterdir()
+    }
 
 
-def main():
+def domain(name: str, told: dict[str, str]) -> dict[str, object]:
+    """A guest."""
+    about = facts(told[f"dominfo {name}"])
+    return {
+        "state": told[f"domstate {name}"],
+        "id": about.get("Id"),
+        "autostart": about.get("Autostart") == "enable",
+        "saved": about.get("Managed save") == "yes",
+        "persistent": about.get("Persistent") == "yes",
+        "live": told[f"dumpxml --security-info {name}"],
+        "inactive": told[f"dumpxml --inactive --security-info {name}"],
+    }
+
+
+def other(word: str, name: str, told: dict[str, str]) -> dict[str, object]:
+    """A network ("net") or a pool ("pool")."""
+    about = facts(told[f"{word}-info {name}"])
+    return {
+        "active": about.get("Active") == "yes" or about.get("State") == "running",
+        "autostart": about.get("Autostart") == "yes",
+        "live": VOLATILE.sub("", told[f"{word}-dumpxml {name}"]),
+        "inactive": VOLATILE.sub("", told[f"{word}-dumpxml --inactive {name}"]),
+    }
+
+
+def main() -> None:
     """Print the document."""
     lists = virsh(["list --all --name", "net-list --all --name", "pool-list --all --name"])
-    domains, networks, pools = (names(lists[key]) for key in lists)
-    wanted = []
-    for name in domains:
-        wanted += ["domstate " + name, "dominfo " + name]
-        wanted += ["dumpxml --security-info " + name, "dumpxml --inactive --security-info " + name]
-    for name in networks:
-        wanted += ["net-info " + name, "net-dumpxml " + name, "net-dumpxml --inactive " + name]
-    for name in pools:
-        wanted += ["pool-info " + name, "pool-dumpxml " + name, "pool-dumpxml --inactive " + name]
-        wanted += ["vol-list " + name]
-    told = virsh(wanted)
-    volumes = {}
-    for pool in pools:
-        for line in told["vol-list " + pool].splitlines():
-            if not line.startswith("error:"):
-                volumes.setdefault(pool, []).append(line.split()[0])
-    told.update(virsh(["vol-dumpxml %s --pool %s" % (name, pool) for pool in volumes for name in volumes[pool]]))
-    document = {"domains": {}, "networks": {}, "pools": {}, "volumes": {}, "links": links()}
-    for name in domains:
-        about = facts(told["dominfo " + name])
-        document["domains"][name] = {
-            "state": told["domstate " + name],
-            "id": about.get("Id"),
-            "autostart": about.get("Autostart") == "enable",
-            "saved": about.get("Managed save") == "yes",
-            "persistent": about.get("Persistent") == "yes",
-            "live": told["dumpxml --security-info " + name],
-            "inactive": told["dumpxml --inactive --security-info " + name],
-        }
-    for kind, word in (("networks", "net"), ("pools", "pool")):
-        for name in {"networks": networks, "pools": pools}[kind]:
-            about = facts(told["%s-info %s" % (word, name)])
-            document[kind][name] = {
-                "active": about.get("Active") == "yes" or about.get("State") == "running",
-                "autostart": about.get("Autostart") == "yes",
-                "live": VOLATILE.sub("", told["%s-dumpxml %s" % (word, name)]),
-                "inactive": VOLATILE.sub("", told["%s-dumpxml --inactive %s" % (word, name)]),
-            }
-    for pool in volumes:
-        for name in volumes[pool]:
-            text = told["vol-dumpxml %s --pool %s" % (name, pool)]
-            document["volumes"]["%s/%s" % (pool, name)] = {"xml": VOLATILE.sub("", text)}
+    domains, networks, pools = (text.split("\n") if text else [] for text in lists.values())
+    views = ("domstate", "dominfo", "dumpxml --security-info", "dumpxml --inactive --security-info")
+    wanted = [f"{view} {name}" for name in domains for view in views]
+    wanted += [f"net-{view} {name}" for name in networks for view in ("info", "dumpxml", "dumpxml --inactive")]
+    wanted += [f"pool-{view} {name}" for name in pools for view in ("info", "dumpxml", "dumpxml --inactive")]
+    told = virsh(wanted + [f"vol-list {pool}" for pool in pools])
+    volumes = [(pool, line.split()[0]) for pool in pools for line in told[f"vol-list {pool}"].splitlines()]
+    details = virsh([f"vol-dumpxml {name} --pool {pool}" for pool, name in volumes])
+    document = {
+        "domains": {name: domain(name, told) for name in domains},
+        "networks": {name: other("net", name, told) for name in networks},
+        "pools": {name: other("pool", name, told) for name in pools},
+        "volumes": {
+            f"{pool}/{name}": {"xml": VOLATILE.sub("", details[f"vol-dumpxml {name} --pool {pool}"])}
+            for pool, name in volumes
+        },
+        "links": links(),
+    }
     print(json.dumps(document, sort_keys=True))
 
 

@@ -22,7 +22,7 @@ def hosts_of(seen: Seen, name: str, view: str) -> dict[str, str]:
 @pytest.mark.both
 def test_a_network_from_nothing_to_nothing(host: Host, name: str, subnet: str) -> None:
     dhcp = {"ranges": [{"start": f"{subnet}.100", "end": f"{subnet}.150"}]}
-    fields = {"forward": {"mode": "nat"}, "ips": [{"address": f"{subnet}.1/24", "dhcp": dhcp}]}
+    fields: dict[str, Any] = {"forward": {"mode": "nat"}, "ips": [{"address": f"{subnet}.1/24", "dhcp": dhcp}]}
     made = host.converge("network", name=name, state="active", autostart=True, **fields)
     assert made.run.only["state"] == "active"
     about = made.after.all["networks"][name]
@@ -130,7 +130,7 @@ def test_an_existing_network_is_redefined_in_place(host: Host, net: str, subnet:
     """Address and mode change; UUID, MAC address and bridge stay; drift is repaired."""
     before = host.see()
     host.virsh(f"net-destroy {net}")
-    fields = {"forward": {"mode": "route"}, "ips": [{"address": f"{subnet}.1/25"}]}
+    fields: dict[str, Any] = {"forward": {"mode": "route"}, "ips": [{"address": f"{subnet}.1/25"}]}
     assert f"{subnet}.200" in host.refused("network", name=net, **fields)
     fields["ips"][0]["dhcp"] = {"ranges": [{"start": f"{subnet}.100", "end": f"{subnet}.120"}]}
     done = host.converge("network", name=net, **fields)

@@ -37,7 +37,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """A task that succeeded."""
         self._write("ok", result)
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """A task that failed, whether that is ignored or not."""
         self._write("failed", result)
 

@@ -1,0 +1,52 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole Debian, as a user has it: image, disk, address, cloud-init, ssh, agent. Once, on the first host."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from fleet import ROOT, Host, Task, until
+
+
+@pytest.mark.skipif(not (ROOT / "roles" / "debian_image" / "tasks").exists(), reason="there is no role debian_image")
+def test_a_debian_guest_answers_as_declared(
+    host: Host, name: str, pool: str, net: str, subnet: str, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    host.role("debian_image", debian_image_pool=pool, debian_image_name="debian.qcow2")
+    declared = {
+        "name": name,
+        "memory": "512 MiB",
+        "vcpus": 2,
+        "disks": [{"target": "vda", "image": "debian.qcow2", "size": "4 GiB", "pool": pool}],
+        "interfaces": [{"network": net, "address": f"{subnet}.10"}],
+        "cloud_init": {
+            "pool": pool,
+            "user_data": {
+                "hostname": name,
+                "users": [{"name": "it", "ssh_authorized_keys": [key.with_suffix(".pub").read_text().strip()]}],
+            },
+        },
+        "state": "running",
+        "wait_for": {"address": True, "agent": True, "timeout": 400},
+    }
+    (run,) = host.play(Task("domain", declared))
+    assert not run.failed, run.data
+    assert f"{subnet}.10" in run.objects[f"domain {name}"]["addresses"]
+    jump = ["ssh", "-F", str(host.inventory.with_name("ssh_config")), "-J", host.name, "-i", str(key)]
+    jump += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+
+    def login() -> str:
+        done = subprocess.run([*jump, f"it@{subnet}.10", "hostname"], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    assert until(login, "cloud-init's user logs in", 240) == name
+    assert host.agent(name, "guest-get-osinfo")["id"] == "debian"
+    host.converge("domain", changed=False, **declared)
+    stopped = host.converge("domain", name=name, state="stopped", timeout=120)
+    assert stopped.after.state(name) == "shut off"

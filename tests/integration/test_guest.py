@@ -1,0 +1,168 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests that run the tiny Linux of the lab: what they see and do when their declaration changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fleet import AREA, Host, Result, Seen, Task, until
+
+READY: dict[str, Any] = {"agent": True, "timeout": 120}
+
+
+def sizes(host: Host, guest: str) -> dict[str, int]:
+    """The disks that a guest sees, with their sizes in bytes."""
+    lines = host.inside(guest, "for d in /sys/block/[vs]d*; do echo ${d##*/} $(cat $d/size); done 2>/dev/null").split()
+    return {key: int(count) * 512 for key, count in zip(lines[::2], lines[1::2]) if not key.endswith("*")}
+
+
+def macs(host: Host, guest: str) -> list[str]:
+    """The network interfaces that a guest sees."""
+    return sorted(host.inside(guest, "cat /sys/class/net/e*/address 2>/dev/null").split())
+
+
+def interfaces(seen: Seen, guest: str, view: str) -> list[tuple[str | None, str | None]]:
+    """The MAC and PCI addresses (bus) of a guest's interfaces."""
+    nodes = seen.xml("domains", guest, view).findall("devices/interface")
+    return [(node.find("mac").get("address"), node.find("address").get("bus")) for node in nodes]  # type: ignore[union-attr]
+
+
+def boot(host: Host, guest: str) -> str:
+    """What tells one boot of a guest from another."""
+    return host.inside(guest, "cat /proc/sys/kernel/random/boot_id").strip()
+
+
+@pytest.mark.both
+def test_a_running_guest_is_changed_while_it_runs(
+    host: Host, name: str, pool: str, net: str, subnet: str, tiny: dict[str, dict[str, Any]]
+) -> None:
+    """Disks and interfaces come and go, a disk grows, an address moves: the guest sees it and is not disturbed."""
+    disk = {"target": "vda", "size": "4 MiB", "pool": pool}
+    first: dict[str, Any] = {"network": net, "address": f"{subnet}.10"}
+    fields: dict[str, Any] = {**tiny[host.name], "disks": [disk], "interfaces": [first], "title": "one"}
+    ready: dict[str, Any] = {"state": "running", "wait_for": {**READY, "address": True}}
+    made = host.converge("domain", name=name, **fields, **ready)
+    own = made.run.objects[f"domain {name}"]
+    assert own["state"] == "running"
+    assert f"{subnet}.10" in own["addresses"]
+    started, number = boot(host, name), made.after.all["domains"][name]["id"]
+    (mac,) = macs(host, name)
+    assert sizes(host, name) == {"vda": 4 << 20}
+
+    def change(**options: Any) -> tuple[Result, Seen]:
+        done = host.converge("domain", name=name, **options)
+        assert done.run.pending == set(), done.run.data
+        assert done.after.all["domains"][name]["id"] == number
+        assert boot(host, name) == started
+        return done.run, done.after
+
+    second = {"target": "vdb", "size": "2 MiB", "pool": pool}
+    _run, seen = change(disks=[disk, second], title="two")
+    assert until(lambda: len(sizes(host, name)) == 2, "the guest sees the second disk")
+    for view in ("inactive", "live"):
+        assert len(seen.xml("domains", name, view).findall("devices/disk")) == 2
+        assert seen.domain(name, "title", view) == "two"
+    _run, seen = change(disks=[{**disk, "size": "8 MiB"}, second])
+    assert until(lambda: sizes(host, name)["vda"] == 8 << 20, "the guest sees the first disk grown")
+    _run, seen = change(disks=[disk])
+    assert sizes(host, name) == {"vda": 8 << 20}
+    assert f"{pool}/{name}-vdb.qcow2" in seen.all["volumes"], "a disk that leaves the guest keeps its data"
+
+    _run, seen = change(interfaces=[first, {"network": net, "name": "second"}])
+    assert until(lambda: len(macs(host, name)) == 2, "the guest sees the second interface")
+    places = [interfaces(seen, name, view) for view in ("inactive", "live")]
+    assert places[0] == places[1], "at the next start the guest finds its interfaces at the same places"
+    change(interfaces=[first])
+    assert macs(host, name) == [mac]
+
+    _run, seen = change(interfaces=[{**first, "address": f"{subnet}.20"}])
+    for view in ("inactive", "live"):
+        assert seen.network(net, "ip/dhcp/host/@ip", view) == f"{subnet}.20"
+    host.inside(
+        name, "udhcpc -n -q -t 5 -i eth0 >/dev/null 2>&1 || udhcpc -n -q -i $(ls /sys/class/net | grep ^e) 2>&1"
+    )
+    until(lambda: f"{subnet}.20" in host.virsh(f"net-dhcp-leases {net}"), "the guest leases its new address")
+
+    done = host.converge("domain", name=name, state="stopped", timeout=30)
+    assert done.after.state(name) == "shut off"
+
+
+def test_media_password_and_memory_of_a_running_guest(
+    host: Host, name: str, pool: str, tiny: dict[str, dict[str, Any]]
+) -> None:
+    """What can be changed without the guest noticing, or only by its leave."""
+    for volume in ("one.iso", "two.iso"):
+        host.virsh(f"vol-create-as {pool} {volume} 1M --format raw")
+    media = {"target": "sda", "device": "cdrom", "volume": "one.iso", "pool": pool}
+    graphics = {"type": "vnc", "listen": "127.0.0.1", "password": "Fir5tPw"}
+    fields: dict[str, Any] = {
+        **tiny[host.name],
+        "disks": [media],
+        "graphics": [graphics],
+        "state": "running",
+        "wait_for": READY,
+    }
+    host.converge("domain", name=name, **fields)
+    number = host.see().all["domains"][name]["id"]
+
+    done = host.converge("domain", name=name, disks=[{**media, "volume": "two.iso"}])
+    for view in ("inactive", "live"):
+        assert done.after.domain(name, "devices/disk/source/@file", view) == f"{AREA}/{name}/two.iso"
+    done = host.converge("domain", name=name, graphics=[{**graphics, "password": "Sec0ndPw"}])
+    assert done.run.pending == set()
+    for view in ("inactive", "live"):
+        assert done.after.domain(name, "devices/graphics/@passwd", view) == "Sec0ndPw"
+    assert "Pw" not in host.output.replace("Pw: ", "")
+    done = host.converge("domain", name=name, current_memory="192 MiB")
+    for view in ("inactive", "live"):
+        assert done.after.domain(name, "currentMemory", view) == str(192 << 10)
+    assert done.after.all["domains"][name]["id"] == number
+
+
+def test_a_change_that_needs_it_restarts_the_guest_by_its_power_button(
+    host: Host, name: str, tiny: dict[str, dict[str, Any]]
+) -> None:
+    fields: dict[str, Any] = {**tiny[host.name], "state": "running", "wait_for": READY}
+    host.run("domain", name=name, **fields)
+    before = boot(host, name)
+    done = host.converge("domain", name=name, **{**fields, "vcpus": 2}, restart="if_needed", timeout=60)
+    assert done.run.pending == set()
+    assert done.after.domain(name, "vcpu", "live") == "2"
+    assert boot(host, name) != before
+    assert host.inside(name, "nproc").strip() == "2"
+    again = host.run("domain", name=name, state="restarted", timeout=60, wait_for=READY)
+    assert again.changed
+    assert boot(host, name) != before
+
+
+def test_waiting_in_vain_says_for_what(host: Host, name: str) -> None:
+    options = {"memory": "64 MiB", "virt_type": "qemu", "state": "running"}
+    (late,) = host.play(
+        Task("domain", {"name": name, **options, "wait_for": {"agent": True, "address": True, "timeout": 2}})
+    )
+    assert late.failed
+    for word in (name, "agent", "address", "2 s"):
+        assert word in late.msg, late.msg
+
+
+def test_two_guests_at_once(host: Host, name: str, net: str, subnet: str, tiny: dict[str, dict[str, Any]]) -> None:
+    domains = [
+        {
+            "name": f"{name}{letter}",
+            **tiny[host.name],
+            "interfaces": [{"network": net, "address": f"{subnet}.{10 + place}"}],
+            "state": "running",
+            "wait_for": {"address": True, "timeout": 120},
+        }
+        for place, letter in enumerate("ab")
+    ]
+    done = host.converge("stack", domains=domains)
+    found = {item["name"]: item["addresses"] for item in done.run.data["objects"] if item["kind"] == "domain"}
+    assert found == {f"{name}a": [f"{subnet}.10"], f"{name}b": [f"{subnet}.11"]}
+    both = host.converge(
+        "stack", domains=[{"name": item["name"], "state": "stopped", "timeout": 60} for item in domains]
+    )
+    assert {both.after.state(item["name"]) for item in domains} == {"shut off"}
