@@ -146,8 +146,3 @@ def by_tag(parent: Element) -> dict[str, list[Element]]:
 def is_element(node: Element) -> bool:
     """Whether the node is an element, not a processing instruction or a comment."""
     return isinstance(getattr(node, "tag", None), str)
-
-
-def local(node: Element) -> str:
-    """The element's tag without its namespace."""
-    return str(etree.QName(node).localname)

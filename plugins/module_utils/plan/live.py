@@ -13,12 +13,10 @@ from .current import Domain, Host
 from .machine import without_aliases
 from .objects import (
     Wanted,
-    effect_of,
     running,
 )
 from .overlay import Edit, size_at
 from .plan import Step
-from .rules import Rules
 
 # virDomainAttachDevice and virDomainDetachDevice (libvirt 11.3 src/qemu/qemu_hotplug.c).
 ATTACHABLE = frozenset(
@@ -90,7 +88,7 @@ def live_plan(
         if step is not None:
             steps.append(step)
     for group in devices.values():
-        step = _live_device(group, want.rules)
+        step = _live_device(group)
         if step is None:
             waiting.extend(group)
         else:
@@ -128,7 +126,7 @@ def _live_value(edit: Edit, most_memory: int) -> Step | None:
     return None
 
 
-def _live_device(group: list[Edit], rules: Rules) -> Step | None:
+def _live_device(group: list[Edit]) -> Step | None:
     """The call that makes one device of a running guest true, None if it has to wait."""
     place = group[0].trail[0]
     whole = next((edit for edit in group if edit.path == place.path), None)
@@ -142,9 +140,7 @@ def _live_device(group: list[Edit], rules: Rules) -> Step | None:
         return Step("detach", {"xml": xml, "path": place.path, "key": place.key}, f"detach {name}", True)
     paths = {edit.path for edit in group}
     media = place.node.get("device") in ("cdrom", "floppy") and paths <= MEDIA
-    if not media and not all(
-        path in UPDATABLE or _effect_is_live(edit, rules) for path, edit in zip((e.path for e in group), group)
-    ):
+    if not media and not paths <= UPDATABLE:
         return None
     return Step("update_device", {"xml": _moved(place.node)}, f"change {name}", True)
 
@@ -157,10 +153,6 @@ def can_plug(node: tree.Element, out: bool) -> bool:
             kind in ("disk", "lun") or (kind == "cdrom" and not out)
         )
     return node.tag in ATTACHABLE
-
-
-def _effect_is_live(edit: Edit, rules: Rules) -> bool:
-    return edit.path in UPDATABLE and effect_of(edit, rules) == "live"
 
 
 def _moved(node: tree.Element) -> str:

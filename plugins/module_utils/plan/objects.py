@@ -160,9 +160,9 @@ def doomed(want: Wanted, owned: frozenset[str]) -> frozenset[str]:
 
 def owned_after(want: Wanted, owned: ownership.Owned) -> ownership.Owned:
     """Ownership once the declaration is written: what is declared, and what was owned in lists not declared now."""
-    kept = {key for key in owned.keys if key.startswith(ownership.KEPT)}
-    kept |= {key for key in owned.keys if _plain(key) not in doomed(want, owned.keys) and key not in want.keys}
-    return ownership.Owned(frozenset(kept) | want.keys, None, None)
+    gone = doomed(want, owned.keys)
+    kept = frozenset(key for key in owned.keys if key.startswith(ownership.KEPT) or _plain(key) not in gone)
+    return ownership.Owned(kept | want.keys, None, None)
 
 
 def _plain(key: str) -> str:
@@ -241,8 +241,3 @@ def by_name(items: list[dict[str, Any]], kind: Kind, problems: Problems) -> dict
             problems.add("{} {}".format(kind.name, item["name"]), "is declared twice")
         found[item["name"]] = item
     return found
-
-
-def yes(flag: Any) -> str:
-    """A boolean as YAML says it, for messages."""
-    return "true" if flag else "false"

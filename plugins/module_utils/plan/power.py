@@ -22,28 +22,31 @@ def power_steps(
     now = current.state if current else "stopped"
     stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, f"shut guest {name} down")
     start = Step("start", {}, f"start guest {name}")
+    start_paused = Step("start", {"paused": True}, start.words)
     resume = Step("resume", {}, f"resume guest {name}")
     off = now in ("stopped", "crashed")
+    # A guest that does not run cannot hear that it shall shut down; one that may be switched off need not.
+    wake = {
+        "paused": [] if declared["force"] else [resume],
+        "pmsuspended": [Step("wakeup", {}, f"wake guest {name}")],
+    }.get(now, [])
     steps: list[Step] = []
     after: str | None = None
     restarted = False
     if state == "running" and now != "running":
-        steps, after = (
-            ([start] if off else [Step("wakeup", {}, f"wake guest {name}")] if now == "pmsuspended" else [resume]),
-            "running",
-        )
+        steps, after = ([start] if off else [resume] if now == "paused" else wake), "running"
         restarted = off
     elif state == "stopped" and not off:
-        steps, after = ([resume] if now == "paused" and not declared["force"] else []) + [stop], "stopped"
+        steps, after = [*wake, stop], "stopped"
     elif state == "paused" and now != "paused":
-        steps = [Step("start", {"paused": True}, start.words)] if off else [Step("suspend", {}, f"pause guest {name}")]
+        steps = [start_paused] if off else [*wake, Step("suspend", {}, f"pause guest {name}")]
         after, restarted = "paused", off
     elif state == "restarted":
-        steps, after, restarted = ([start] if off else [stop, start]), "running", True
+        steps, after, restarted = ([start] if off else [*wake, stop, start]), "running", True
     elif state == "reset":
         if off:
             problems.add(f"domain {name}: state", "the guest is not running; it cannot be reset")
-        steps, after = [Step("reset", {}, f"reset guest {name}")], "running"
+        steps, after = [Step("reset", {}, f"reset guest {name}"), *([resume] if now == "paused" else [])], "running"
     changes: tuple[Change, ...] = ()
     if after is not None and current is not None:
         before = "stopped" if off else now
@@ -60,8 +63,9 @@ def power_steps(
         and not restarted
         and declared["restart"] == "if_needed"
         and now in ("running", "paused")
-        and state in ("present", "running")
+        and state in ("present", now, "running")
     ):
-        steps, restarted = [stop, start], True
-        changes += (Change("state", now, "running anew", "restart"),)
+        after = now if state == "present" else state
+        steps, restarted = [*wake, stop, start if after == "running" else start_paused], True
+        changes = (Change("state", now, f"{after} anew", "restart"),)
     return changes, tuple(steps), restarted
