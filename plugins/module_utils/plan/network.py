@@ -13,7 +13,6 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from .. import tree
-from ..spec.kinds import KIND
 from . import ownership
 from .activity import Activity, settle
 from .identity import derived_uuid
@@ -260,17 +259,3 @@ def _update(command: int, section: int, place: int, node: tree.Element) -> Step:
     words = {MODIFY: "change", DELETE: "take out", ADD: "add"}[command]
     args = {"command": command, "section": section, "parent": place, "xml": tree.text_of(node)}
     return Step("update", args, f"{words} {node.tag} of the running network")
-
-
-def document_of(name: str, site: Site, wants: Mapping[str, Wanted]) -> tree.Element | None:
-    """The definition that a network will have, for checks across objects; None when it will not be there."""
-    current = site.host.networks.get(name)
-    want = wants.get(name)
-    if want is None:
-        return tree.parse(current.inactive) if current else None
-    root = tree.parse(current.inactive) if current else _new(name, site)
-    overlaid(want, root)
-    return root
-
-
-NETWORK = KIND["network"]
