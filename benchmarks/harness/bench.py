@@ -11,8 +11,8 @@ from guests import PING
 from lab import HostFailed, bring_up, remove_guests
 from peers import fetch_community
 from play import Play, WrongAnswer, run_play
-from report import NOTES, table, write_json
-from stages import incumbent, made_and_deleted, started, unchanged
+from report import NOTES, aligned, table, write_json
+from stages import incumbent, made_and_deleted, on_host_alone, started, unchanged
 
 Stage = Callable[[int], list[Figure]]
 
@@ -32,7 +32,7 @@ FULL: dict[str, Stage] = {
 def main(words: list[str]) -> int:
     """Run the benchmarks. Returns the exit status: 0 also when targets are missed, as the machine may be busy."""
     options = _options(words)
-    chosen = options.only.split(",") if options.only else [*QUICK, *(FULL if options.full else ())]
+    chosen = options.only.split(",") if options.only else [*QUICK, *(FULL if options.full else ()), "host"]
     began = time.monotonic()
     try:
         bring_up()
@@ -40,12 +40,15 @@ def main(words: list[str]) -> int:
         remove_guests()
         run_play(Play("warm-up", PING))
         figures = measure(chosen, options.rounds)
+        counts = [10, 100, 1000] if options.full else [10, 100]
+        tables = on_host_alone(counts, options.rounds) if "host" in chosen else []
         remove_guests()
     except (HostFailed, WrongAnswer) as error:
         print(f"bench: {error}")
         return 1
-    print(f"\n{table(figures)}\n\n{NOTES.format(rounds=options.rounds)}")
-    path = write_json(figures, {"rounds": options.rounds, "community.libvirt": community})
+    texts = [table(figures)] * bool(figures) + [aligned(rows) for rows in tables]
+    print("", *texts, NOTES.format(rounds=options.rounds), sep="\n\n")
+    path = write_json(figures, tables, {"rounds": options.rounds, "community.libvirt": community})
     print(f"bench: {path} ({time.monotonic() - began:.0f} s)")
     return 0
 
@@ -67,6 +70,6 @@ def _options(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--full", action="store_true", help="also the long ones: 1,000 guests, the peer's loop over 100"
     )
-    parser.add_argument("--only", metavar="A,B", help=f"these stages alone, of {', '.join([*QUICK, *FULL])}")
+    parser.add_argument("--only", metavar="A,B", help=f"these stages alone, of {', '.join([*QUICK, *FULL])}, host")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant (default 5)")
     return parser.parse_args(words)

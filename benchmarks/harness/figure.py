@@ -10,7 +10,7 @@ from ratio import Ratio, ratio_of, verdict
 
 
 class Figure(NamedTuple):
-    """The ratio of two contestants, of the whole command and of the task alone.
+    """The ratio of two contestants: of the whole command, of the task alone, and of the controller's processor time.
 
     target: what the design asks of the command's ratio; at_least: from below. seconds: the median command times.
     """
@@ -19,6 +19,7 @@ class Figure(NamedTuple):
     against: str
     command: Ratio
     task: Ratio
+    controller: Ratio
     seconds: tuple[float, float]
     target: float | None = None
     at_least: bool = False
@@ -44,6 +45,7 @@ def compare(
         against[1],
         ratio_of([run.command for run in these], [run.command for run in those]),
         ratio_of([run.task for run in these], [run.task for run in those]),
+        ratio_of([run.controller for run in these], [run.controller for run in those]),
         (median(run.command for run in these), median(run.command for run in those)),
         target,
         at_least,

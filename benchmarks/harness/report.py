@@ -14,25 +14,29 @@ from typing import Any
 from figure import Figure
 from place import RESULTS, ROOT
 
+Row = tuple[str, ...]
+
 NOTES = """\
 Ratio: median (min-max) over {rounds} interleaved rounds. "command" is all of ansible-playbook, as a user waits for it,
-and what targets are judged by; "task" is the task alone, from the controller's first step to its result.
+and what targets are judged by; "task" is the task alone, from the controller's first step to its result; "controller"
+is processor time of ansible-playbook and its ssh, which a busy machine hardly changes.
 Seconds are medians of the command, and true of this machine at this moment only.
 Terraform's libvirt provider is not measured: it comes from registries that this bench does not reach."""
 
 
 def table(figures: list[Figure]) -> str:
     """The figures as lines of text."""
-    rows = [("what", "against", "command", "task", "target", "", "seconds")]
+    rows: list[Row] = [("what", "against", "command", "target", "", "task", "controller", "seconds")]
     for item in figures:
-        sign = "≥" if item.at_least else "≤"
+        sign = ">=" if item.at_least else "<="
         target = "" if item.target is None else f"{sign} {item.target:g}"
         seconds = "{:.1f} / {:.1f}".format(*item.seconds)
-        rows.append((item.what, item.against, str(item.command), str(item.task), target, item.verdict, seconds))
+        ratios = (str(item.task), str(item.controller))
+        rows.append((item.what, item.against, str(item.command), target, item.verdict, *ratios, seconds))
     return aligned(rows)
 
 
-def aligned(rows: list[tuple[str, ...]]) -> str:
+def aligned(rows: list[Row]) -> str:
     """Rows as columns of text."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return "\n".join(
@@ -40,7 +44,7 @@ def aligned(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def write_json(figures: list[Figure], facts: Mapping[str, Any]) -> Path:
+def write_json(figures: list[Figure], tables: list[list[Row]], facts: Mapping[str, Any]) -> Path:
     """The figures as a file below results/, with what they were measured on."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     now = datetime.now(timezone.utc)
@@ -50,11 +54,18 @@ def write_json(figures: list[Figure], facts: Mapping[str, Any]) -> Path:
             **item._asdict(),
             "command": item.command._asdict(),
             "task": item.task._asdict(),
+            "controller": item.controller._asdict(),
             "verdict": item.verdict,
         }
         for item in figures
     ]
-    answer = {"date": now.isoformat(timespec="seconds"), "machine": machine(), **facts, "figures": entries}
+    answer = {
+        "date": now.isoformat(timespec="seconds"),
+        "machine": machine(),
+        **facts,
+        "figures": entries,
+        "tables": tables,
+    }
     path.write_text(json.dumps(answer, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

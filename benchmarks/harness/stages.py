@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from figure import Figure, compare
 from guests import COMMUNITY, PING, STACK, absent, bare, diskless, guests, names
+from host_stage import Row, modules_on_host, work_on_host
 from lab import make_volumes, remove_guests, stop_guests, template_of
 from play import Play, race, run_play, sequence
 
@@ -108,3 +109,11 @@ def _have(count: int) -> None:
     remove_guests()
     make_volumes(names(count))
     run_play(Play("have", STACK, {"guests": guests(count)}, changed=True))
+
+
+def on_host_alone(counts: list[int], rounds: int) -> list[list[Row]]:
+    """Payloads and processes without Ansible around them. The last count is the largest."""
+    _have(counts[-1])
+    tables = [modules_on_host(rounds), work_on_host(counts, rounds)]
+    remove_guests()
+    return tables
