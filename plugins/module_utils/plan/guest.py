@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import tree
+from ..spec.kinds import KIND
+from .document import raw_document
 from .identity import derived_mac, derived_uuid
 from .problem import Problems
 from .site import Declared, Reservation, Site
@@ -96,10 +98,15 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
         _grow(item, node, where, site)
         return result
     elif item.get("volume") or item.get("image") or item.get("size"):
-        _stand_on_volume(result, item, guest, where, site)
-    if node is None:
+        _stand_on_volume(result, item, guest, root, where, site)
+    if node is None and not _is_in_xml(item, guest):
         _new_disk(result, where, site)
     return result
+
+
+def _is_in_xml(item: Declared, guest: Declared) -> bool:
+    """Whether the declaration's own XML has this disk: then it says what a new one needs."""
+    return _node(raw_document(KIND["domain"], guest.get("xml"), "", Problems()), item["target"]) is not None
 
 
 def _volume_name(item: Declared, guest: Declared) -> str:
@@ -116,17 +123,23 @@ def _is_own(node: tree.Element, item: Declared, guest: Declared, site: Site) -> 
 
 
 def _grow(item: Declared, node: tree.Element, where: str, site: Site) -> None:
-    path = tree.get(node, "source/@file")
-    if item.get("size") is None or path is None:
+    if item.get("size") is None:
         return
-    volume = site.volume_at(path)
+    path = tree.get(node, "source/@file") or tree.get(node, "source/@dev") or tree.get(node, "source/@volume")
+    if path is None:
+        return
+    pool = tree.get(node, "source/@pool")
+    volume = site.volume(pool, path) if pool else site.volume_at(path)
     if volume is None:
         site.problems.add(where + ".size", f"the disk is {path}, which is in no active pool; its size is not managed")
     else:
         _imply({"name": volume.name, "pool": volume.pool, "size": item["size"]}, site)
 
 
-def _stand_on_volume(result: Declared, item: Declared, guest: Declared, where: str, site: Site) -> None:
+def _stand_on_volume(
+    result: Declared, item: Declared, guest: Declared, root: tree.Element | None, where: str, site: Site
+) -> None:
+    """Make a volume, which is implied if it is to be made, the source of a disk; one that is it already stays as it is."""
     pool, name = item.get("pool") or "default", _volume_name(item, guest)
     if not site.knows("pool", pool):
         site.problems.add(where, f"pool {pool} is neither there nor declared")
@@ -148,7 +161,9 @@ def _stand_on_volume(result: Declared, item: Declared, guest: Declared, where: s
         site.problems.add(where + ".volume", f"volume {pool}/{name} is neither there nor declared")
         result.update({"volume": name, "pool": pool})
         return
-    path = site.volume_path(pool, name)
+    node = _node(root, item["target"])
+    stands = node is not None and (tree.get(node, "source/@pool"), tree.get(node, "source/@volume")) == (pool, name)
+    path = None if stands else site.volume_path(pool, name)
     # A file is written as a file: AppArmor's helper does not resolve type='volume' (libvirt issue 546).
     result.update({"file": path} if path else {"volume": name, "pool": pool})
     form = item.get("format") or (current.format if current else format_of(declared or {}))

@@ -19,6 +19,7 @@ from .problem import Problems
 from .site import Declared, Site
 from .words import without_login
 
+SECTOR = 512
 _ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _URL = re.compile(r"^(https?|ftp)://[^/]|^file:///", re.IGNORECASE)
 _CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
@@ -81,7 +82,8 @@ def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -
     if declared.get("size") is None:
         return None
     try:
-        return values.size_bytes(str(declared["size"]))
+        # Images are made of sectors: QEMU rounds up, and a size that it rounded is not to be taken for a larger one.
+        return -(-values.size_bytes(str(declared["size"])) // SECTOR) * SECTOR
     except ValueError as error:
         problems.add(where + ": size", str(error))
         return None
@@ -154,7 +156,8 @@ def _from_volume(declared: Declared, size: int | None, where: str, site: Site, n
 
 
 def _document(declared: Declared, form: str, where: str, site: Site) -> str:
-    volume = dict(declared, format=form or None)
+    size = declared_size(declared, where, site.problems)
+    volume = dict(declared, format=form or None, size=None if size is None else f"{size} bytes")
     root = declared_document(KIND["volume"], volume, where, site.problems)
     return tree.text_of(root)
 
