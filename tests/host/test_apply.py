@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import apply
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.apply import apply_plan
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import act
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Id, ObjectPlan, Plan, Step
 
@@ -41,7 +42,7 @@ def test_steps_of_one_object_run_in_order(connection: Connection) -> None:
 
 def test_objects_wait_for_what_they_need(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    perform = apply.perform
+    perform = act.perform
 
     def note(where: Connection, kind: str, name: str, verb: str, args: Mapping[str, Any], words: str) -> str | None:
         time.sleep(0.02)

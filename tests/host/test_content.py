@@ -90,7 +90,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _fetch(connection: Connection, pool: Any, **source: Any) -> None:
-    more = {name: source.pop(name) for name in ("format", "size") if name in source}
+    more: dict[str, Any] = {name: source.pop(name) for name in ("format", "size") if name in source}
     fetch(connection, pool, {"name": "base.qcow2", "source": source, **more})
 
 

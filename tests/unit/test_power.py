@@ -17,7 +17,7 @@ GUEST = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encodi
 NOW = ("stopped", "running", "paused", "pmsuspended")
 
 # One row for each declared state; a column for each state that the guest is in now. "!" is a problem.
-TABLE = {
+TABLE: dict[str, tuple[str, ...]] = {
     "present": ("", "", "", ""),
     "running": ("start", "", "resume", "wakeup"),
     "stopped": ("", "shutdown", "resume shutdown", "wakeup shutdown"),
@@ -27,7 +27,7 @@ TABLE = {
     "reset": ("!", "reset", "reset resume", "reset"),
 }
 # The same with a change that waits for a restart, and the consent to one.
-NEEDED = {
+NEEDED: dict[str, tuple[str, ...]] = {
     "present": ("define", "define shutdown start", "define resume shutdown start-paused"),
     "running": ("define start", "define shutdown start", "define resume shutdown start"),
     "stopped": ("define", "define shutdown", "define resume shutdown"),
