@@ -36,8 +36,9 @@ class Judge:
         found = list(dict.fromkeys(_sentence(entry) for entry in schema.error_log))
         if before is not None and not schema.validate(tree.parse(before)):
             return []
+        place = _place(schema, tree.parse(xml))
         telling = [text for text in found if "failed to validate content" not in text and "interleave" not in text]
-        return (telling or found)[:3]
+        return ([place] if place else telling or found)[:3]
 
     def _schema(self, name: str) -> Any:
         path = os.path.join(DIRECTORY, name)
@@ -48,3 +49,38 @@ class Judge:
 
 def _sentence(entry: Any) -> str:
     return f"libvirt's schema: {entry.message}"
+
+
+def _place(schema: Any, root: tree.Element) -> str | None:
+    """What does not fit, if all else does: a Relax NG validator itself names only the element around it."""
+    for child in root:
+        if tree.is_element(child) and _fits_without(schema, root, child):
+            return f"libvirt's schema: {_innermost(schema, root, child)} does not fit"
+    return None
+
+
+def _innermost(schema: Any, root: tree.Element, node: tree.Element) -> str:
+    """The smallest part of an element without which the document fits."""
+    for child in node:
+        if tree.is_element(child) and _fits_without(schema, root, child):
+            return _innermost(schema, root, child)
+    for name, value in node.attrib.items():
+        del node.attrib[name]
+        fits = schema.validate(root)
+        node.set(name, value)
+        if fits:
+            return f"{name}={value!r} in {_path(root, node)}"
+    return _path(root, node)
+
+
+def _path(root: tree.Element, node: tree.Element) -> str:
+    return "/".join(str(part.tag) for part in [*reversed([*node.iterancestors()]), node][1:]) or str(root.tag)
+
+
+def _fits_without(schema: Any, root: tree.Element, node: tree.Element) -> bool:
+    parent = node.getparent()
+    place = parent.index(node)
+    parent.remove(node)
+    fits = bool(schema.validate(root))
+    parent.insert(place, node)
+    return fits

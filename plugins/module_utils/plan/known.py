@@ -66,9 +66,12 @@ def _place(_node: tree.Element, place: int) -> str:
 
 
 def _controller(node: tree.Element, _place: int) -> str:
-    """Controllers are known by type and index; the four of one USB 2 bus share an index and differ in model."""
+    """Controllers are known by type and index; the four of one USB 2 bus share an index and differ in model. libvirt gives
+    the first one that says no index the index 0; among PCI controllers that is the root, which is always there.
+    """
     model = node.get("model") or ""
-    return ",".join([node.get("type") or "", node.get("index") or "", *([model] if model.startswith("ich9") else [])])
+    index = node.get("index") or ("" if node.get("type") == "pci" else "0")
+    return ",".join([node.get("type") or "", index, *([model] if model.startswith("ich9") else [])])
 
 
 def _hostdev(node: tree.Element, place: int) -> str:

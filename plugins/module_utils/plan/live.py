@@ -71,8 +71,9 @@ def live_plan(
     owned = ownership.read(live)
     most = live.find("memory")
     most_memory = size_at(most, "KiB") if most is not None else None
+    cpu = tree.get(live, "cpu/@mode") or "custom"
     edits = without_aliases(running(want, live, root, before, settled), host)
-    edits = [edit for edit in edits if not _expanded(edit, current)]
+    edits = [edit for edit in edits if not _expanded(edit, cpu, tree.get(root, "cpu/@mode"))]
     # A running guest has the port that libvirt chose for it.
     edits = [edit for edit in edits if (edit.path, edit.after) != ("devices/graphics/@port", "-1")]
     devices: dict[int, list[Edit]] = {}
@@ -100,12 +101,25 @@ def live_plan(
     return Live(tuple(steps), tuple(waiting), tuple(done))
 
 
-def _expanded(edit: Edit, current: Domain) -> bool:
-    """Whether the running definition says the same in other words: libvirt expands a CPU model when the guest starts."""
-    if not edit.path.startswith("cpu"):
+# What libvirt notes in the running definition of how it checked and completed the CPU.
+_CHECKED = frozenset(("cpu/@check", "cpu/@match", "cpu/model/@fallback"))
+
+
+def _expanded(edit: Edit, mode: str, declared: str | None) -> bool:
+    """Whether the running definition says the same in other words. When a guest starts, libvirt puts the model and features
+    that it found in the place of host-model, and says of an optional feature whether it is there (virCPUUpdate,
+    qemuProcessUpdateLiveGuestCPU). mode: that of the running CPU; declared: that of the definition made true.
+    """
+    if not edit.path.startswith("cpu/"):
         return False
-    inactive = tree.parse(current.inactive)
-    return tree.get(inactive, edit.path) == edit.after
+    if edit.path in _CHECKED:
+        return True
+    if (mode, declared) == ("custom", "host-model"):
+        return edit.path.startswith("cpu/feature") or edit.path == "cpu/@mode"
+    policy = edit.after if edit.path == "cpu/feature/@policy" else None
+    if edit.path == "cpu/feature" and edit.trail:
+        policy = edit.trail[-1].node.get("policy")
+    return policy == "optional"
 
 
 def _live_value(edit: Edit, most_memory: int) -> Step | None:
