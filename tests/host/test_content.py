@@ -60,8 +60,14 @@ def _slow(handler: _Handler) -> None:
     time.sleep(30)
 
 
+def _after_a_while(handler: _Handler) -> None:
+    time.sleep(1)
+    _send(handler, IMAGE, len(IMAGE))
+
+
 ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "/ok.qcow2": lambda handler: _send(handler, IMAGE, len(IMAGE)),
+    "/ok-after-a-while": _after_a_while,
     "/no-length": lambda handler: _send(handler, IMAGE, None),
     "/missing": lambda handler: _send(handler, b"not here", 8, 404),
     "/broken-off": lambda handler: _send(handler, IMAGE[:1000], len(IMAGE)),
@@ -165,25 +171,34 @@ def test_what_came_into_being_meanwhile_is_left(
     assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
 
 
-def test_two_runs_at_once_make_one_whole_volume(
+def test_who_waited_for_another_run_does_not_touch_what_that_one_made(
     connection: Connection, pool: Any, folder: Path, server: Server
 ) -> None:
     errors: list[str] = []
 
-    def run() -> None:
+    def run(path: str) -> None:
         try:
-            _fetch(connection, pool, url=server("/ok.qcow2"))
+            _fetch(connection, pool, url=server(path))
         except BadContent as error:
             errors.append(str(error))
 
-    threads = [threading.Thread(target=run) for _number in range(4)]
-    for thread in threads:
+    first = threading.Thread(target=run, args=("/ok-after-a-while",))
+    first.start()
+    _wait_for(lambda: (folder / ".base.qcow2.part").exists())
+    late = [threading.Thread(target=run, args=("/page",)) for _number in range(3)]
+    for thread in late:
         thread.start()
-    for thread in threads:
+    for thread in [*late, first]:
         thread.join()
     assert (folder / "base.qcow2").read_bytes() == IMAGE
     assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
     assert len(errors) == 3
+
+
+def _wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def test_a_run_that_was_killed_leaves_a_part_that_the_next_one_takes_over(
@@ -194,9 +209,7 @@ def test_a_run_that_was_killed_leaves_a_part_that_the_next_one_takes_over(
         target=_fetch, args=(connection, pool), kwargs={"url": server("/slow")}
     )
     process.start()
-    deadline = time.monotonic() + 20
-    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _wait_for(lambda: part.exists() and part.stat().st_size > 0)
     process.kill()
     process.join()
     assert [file.name for file in folder.iterdir()] == [".base.qcow2.part"]
