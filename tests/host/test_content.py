@@ -184,7 +184,7 @@ def test_who_waited_for_another_run_does_not_touch_what_that_one_made(
 
     first = threading.Thread(target=run, args=("/ok-after-a-while",))
     first.start()
-    _wait_for(lambda: (folder / ".base.qcow2.part").exists())
+    _wait_for((folder / ".base.qcow2.part").exists)
     late = [threading.Thread(target=run, args=("/page",)) for _number in range(3)]
     for thread in late:
         thread.start()
