@@ -45,7 +45,9 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         # Imported here: a run that changes nothing, which is most of them, is spared the source of all that acts.
         from .converge import converge  # noqa: PLC0415
 
-        after, results, addresses = converge(connection, stack, scope, plan, awaited, run.parallel, run.on_error == "stop")
+        after, results, addresses = converge(
+            connection, stack, scope, plan, awaited, run.parallel, run.on_error == "stop"
+        )
         return outcome_of(after, results, dict(_addresses(connection, plan), **addresses))
     finally:
         connection.close()

@@ -281,6 +281,7 @@ VERBS: dict[tuple[str, str], Act] = {
     ("network", "fingerprint"): _fingerprint_network,
     ("domain", "start"): _start,
     ("domain", "shutdown"): _shutdown,
+    ("domain", "destroy"): _destroy,
     ("domain", "resume"): lambda _connection, domain, _args: domain.resume(),
     ("domain", "suspend"): lambda _connection, domain, _args: domain.suspend(),
     ("domain", "wakeup"): lambda _connection, domain, _args: domain.pMWakeup(0),

@@ -45,7 +45,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     _keep_machine(edits, root, machine)
     edits += _one_boot_order(want, root, site.problems)
     check_uuid(want, root, uuid, site)
-    check_machine(want, site)
+    check_machine(want, site, machine if current else None)
     if current is None and want.raw is None and root.find("memory") is None:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []

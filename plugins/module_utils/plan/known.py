@@ -24,7 +24,7 @@ class Known(NamedTuple):
     """Facts about the documents of one kind, by rule path.
 
     keys: how one of several elements with the same path is told from the others (element, its place among them → key).
-    drops: children that lose their meaning when this attribute changes ("../" for its neighbours).
+    drops: children that lose their meaning when this attribute changes ("../" for its neighbours, "@" for attributes).
     types, units: value types and units of sizes that have no field of their own.
     omitted: the text that libvirt leaves out, as it means the same.
     told: XPaths of what a document tells of the present, or what libvirt decides by itself: not part of a declaration.
@@ -149,6 +149,8 @@ DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
     "devices/disk/@type": ("source", "backingStore"),
     "devices/interface/@type": ("source",),
     "devices/disk/target/@bus": ("../address", "../alias"),
+    # Each of these belongs to one mode; libvirt refuses them with another (conf/cpu_conf.c).
+    "cpu/@mode": ("@check", "@match", "@migratable"),
     # libvirt refuses a listen address that differs from the first <listen> (domain_conf.c).
     "devices/graphics/@listen": ("listen",),
 }

@@ -14,12 +14,12 @@ from .overlay import Edit
 from .site import Site
 
 
-def check_machine(want: Wanted, site: Site) -> None:
+def check_machine(want: Wanted, site: Site, current: str | None) -> None:
     """A problem if the host has no such machine type. Hosts that tell none, and architectures they cannot run, are let be."""
     machine = tree.get(want.document, "os/type/@machine")
     arch = tree.get(want.document, "os/type/@arch") or site.host.arch
     known = {name for (of, name) in site.host.machines if of == arch}
-    if machine and known and machine not in known:
+    if machine and machine != current and known and machine not in known:
         alike = ", ".join(sorted(name for name in known if name.startswith(machine[:5]))[:5])
         hint = f"; it has for example {alike}" if alike else ""
         site.problems.add(want.where + ": machine", f"this host has no machine type {machine!r} for {arch}{hint}")

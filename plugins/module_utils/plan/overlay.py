@@ -60,8 +60,8 @@ def _merge(
         _merge_size(have, want, rules, path, trail, edits)
     else:
         for name, text in want.attrib.items():
-            if name != ABSENT:
-                _merge_attribute(have, name, text, rules, path, trail, edits)
+            if name != ABSENT and _merge_attribute(have, name, text, rules, path, trail, edits):
+                _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
         text = (want.text or "").strip()
         if text and not rules.same(path, text, (have.text or "").strip()):
             edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
@@ -78,18 +78,27 @@ def _merge_attribute(
     path: str,
     trail: tuple[Place, ...],
     edits: list[Edit],
-) -> None:
+) -> bool:
     where = join(path, "@" + name)
     before = read_attribute(have, name)
     if rules.same(where, text, before):
-        return
+        return False
     edits.append(Edit(where, before, text, trail))
     have.set(name, text)
     if name == "prefix":
         have.attrib.pop("netmask", None)
-    for dropped in rules.known.drops.get(where, ()):
-        parent = have.getparent() if dropped.startswith("../") else have
-        node = parent.find(dropped.replace("../", "")) if parent is not None else None
+    return True
+
+
+def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> None:
+    """Take out what lost its meaning, unless it is declared: children, neighbours ("../x") and attributes ("@x")."""
+    for path in paths:
+        if path.startswith("@"):
+            if path[1:] not in want.attrib:
+                have.attrib.pop(path[1:], None)
+            continue
+        parent = have.getparent() if path.startswith("../") else have
+        node = parent.find(path.replace("../", "")) if parent is not None else None
         if node is not None:
             parent.remove(node)
 

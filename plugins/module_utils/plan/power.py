@@ -24,7 +24,10 @@ def power_steps(
     start = Step("start", {}, f"start guest {name}")
     start_paused = Step("start", {"paused": True}, start.words)
     resume = Step("resume", {}, f"resume guest {name}")
-    off = now in ("stopped", "crashed")
+    # A crashed guest that was preserved holds its memory until it is destroyed.
+    crashed = [Step("destroy", {}, f"clear away the crashed guest {name}")] if now == "crashed" else []
+    off = now == "stopped" or bool(crashed)
+    start, start_paused = [*crashed, start], [*crashed, start_paused]
     # A guest that does not run cannot hear that it shall shut down; one that may be switched off need not.
     wake = {
         "paused": [] if declared["force"] else [resume],
@@ -34,22 +37,22 @@ def power_steps(
     after: str | None = None
     restarted = False
     if state == "running" and now != "running":
-        steps, after = ([start] if off else [resume] if now == "paused" else wake), "running"
+        steps, after = (start if off else [resume] if now == "paused" else wake), "running"
         restarted = off
-    elif state == "stopped" and not off:
-        steps, after = [*wake, stop], "stopped"
+    elif state == "stopped" and now != "stopped":
+        steps, after = crashed or [*wake, stop], "stopped"
     elif state == "paused" and now != "paused":
-        steps = [start_paused] if off else [*wake, Step("suspend", {}, f"pause guest {name}")]
+        steps = start_paused if off else [*wake, Step("suspend", {}, f"pause guest {name}")]
         after, restarted = "paused", off
     elif state == "restarted":
-        steps, after, restarted = ([start] if off else [*wake, stop, start]), "running", True
+        steps, after, restarted = (start if off else [*wake, stop, *start]), "running", True
     elif state == "reset":
         if off:
             problems.add(f"domain {name}: state", "the guest is not running; it cannot be reset")
         steps, after = [Step("reset", {}, f"reset guest {name}"), *([resume] if now == "paused" else [])], "running"
     changes: tuple[Change, ...] = ()
     if after is not None and current is not None:
-        before = "stopped" if off else now
+        before = now
         changes = (
             Change(
                 "state",
@@ -66,6 +69,6 @@ def power_steps(
         and state in ("present", now, "running")
     ):
         after = now if state == "present" else state
-        steps, restarted = [*wake, stop, start if after == "running" else start_paused], True
+        steps, restarted = [*wake, stop, *(start if after == "running" else start_paused)], True
         changes = (Change("state", now, f"{after} anew", "restart"),)
     return changes, tuple(steps), restarted
