@@ -5,11 +5,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
+from .plan.words import masked_options
 from .spec.field import Field, argument_spec
+
+
+class Module(AnsibleModule):  # type: ignore[misc]
+    """A module that masks its options by itself, also when they are not what the argument spec wants. Ansible's own way,
+    no_log, masks a secret's text wherever it stands: a password "web" in every name that has it.
+    """
+
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        self._fields = fields
+        super().__init__(argument_spec=argument_spec(fields), supports_check_mode=True, no_log=True)
+
+    def fail_json(self, msg: str, **answer: Any) -> None:
+        """Fail with the options masked."""
+        answer.setdefault("invocation", {"module_args": masked_options(self.params, self._fields)})
+        super().fail_json(msg, **answer)
 
 
 def new_module(fields: tuple[Field, ...]) -> AnsibleModule:
     """The module with these options. Its invocation is not logged on the host: it may hold what nobody should read there."""
-    return AnsibleModule(argument_spec=argument_spec(fields), supports_check_mode=True, no_log=True)
+    return Module(fields)

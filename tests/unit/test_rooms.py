@@ -34,7 +34,7 @@ MAY: dict[str, set[str]] = {
     "outcome": {"apply", "plan"},
     "converge": {"apply", "host", "plan"},
     "reconcile": {"converge", "host", "outcome", "plan", "spec"},
-    "module": {"spec"},
+    "module": {"plan", "spec"},
     "tell": {"host", "module", "plan", "spec"},
     "entry": {"host", "module", "plan", "reconcile", "spec"},
 }

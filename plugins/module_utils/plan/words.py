@@ -125,19 +125,25 @@ def masked_xml(node: tree.Element, path: str, rules: Rules) -> str:
 
 
 def masked_options(options: Mapping[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
-    """A module's options as they may be shown: secrets, and whole texts of XML, are masked."""
-    table = {field.name: field for field in fields}
-    return {name: _masked(value, table.get(name)) for name, value in options.items()}
+    """A module's options as they may be shown: secrets, whole texts of XML, and what is no option, are masked."""
+    table = {name: field for field in fields for name in (field.name, *field.aliases)}
+    return {
+        name: _masked(value, table[name]) if name in table else MASK
+        for name, value in options.items()
+        if not name.startswith("_ansible_")
+    }
 
 
-def _masked(value: Any, field: Field | None) -> Any:
-    if field is None or value is None:
+def _masked(value: Any, field: Field) -> Any:
+    if value is None:
         return value
     if field.secret or (field.name == "xml" and value):
         return MASK
-    if field.type == "items":
-        return [masked_options(item, field.fields) for item in value]
-    return masked_options(value, field.fields) if field.type == "dict" else without_login(value)
+    if field.type == "items" and isinstance(value, list):
+        return [masked_options(item, field.fields) if isinstance(item, dict) else MASK for item in value]
+    if field.type == "dict" and isinstance(value, dict):
+        return masked_options(value, field.fields)
+    return MASK if field.fields else without_login(value)
 
 
 def without_login(value: Any) -> Any:

@@ -94,10 +94,8 @@ def _option(field: Field) -> dict[str, Any]:
         option["required"] = True
     if field.aliases:
         option["aliases"] = list(field.aliases)
-    if field.secret and field.type != "raw":
-        # Ansible masks each word of a no_log mapping wherever it stands, guests' names included; those we mask ourselves.
-        option["no_log"] = True
-    elif _looks_secret(field.name):
+    # Ansible masks the text of a no_log option wherever it stands, guests' names included: secrets we mask ourselves.
+    if field.secret or _looks_secret(field.name):
         option["no_log"] = False
     return option
 
