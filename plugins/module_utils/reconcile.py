@@ -65,6 +65,12 @@ def scope_of(stack: Stack) -> Scope:
         volumes=frozenset(_volume_names(domains, volumes)),
         everything=going,
         machines=any(item.get("machine") or item.get("xml") for item in domains),
+        macs=frozenset(
+            str(interface["mac"]).lower()
+            for item in domains
+            for interface in item.get("interfaces") or []
+            if interface.get("mac")
+        ),
     )
 
 

@@ -14,18 +14,21 @@ from ..plan.current import Domain, Host, Network, Pool, Volume
 from .connection import Connection, libvirt, with_flag
 from .seed import digest_of_seed
 
+_MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
 
 class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
+    macs: declared MAC addresses, whose other owners are read as well.
     """
 
     domains: frozenset[str]
     volumes: frozenset[str]
     everything: bool
     machines: bool
+    macs: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -128,12 +131,18 @@ def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
     found = {}
     for domain in conn.listAllDomains(0):
         name = domain.name()
-        if scope.everything or name in scope.domains:
+        if scope.everything or name in scope.domains or (scope.macs and _has_any(domain, scope.macs)):
             active, persistent, autostart = (name in told[flag] for flag in _FLAGS)
             value = _unless_gone(lambda item: _domain(item, active, persistent, autostart), domain)  # noqa: B023 - called at once
             if value is not None:
                 found[name] = value
     return found
+
+
+def _has_any(domain: Any, macs: frozenset[str]) -> bool:
+    """Whether a guest has one of these MAC addresses; without a parse, as every guest of the host is asked."""
+    text = _unless_gone(lambda item: item.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), domain) or ""
+    return not macs.isdisjoint(_MAC.findall(text.lower()))
 
 
 def _domain(domain: Any, active: bool, persistent: bool, autostart: bool) -> Domain:
