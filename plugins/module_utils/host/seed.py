@@ -37,7 +37,7 @@ def build_seed(files: Mapping[str, str], digest: str) -> bytes:
     except ImportError as error:
         raise MissingLibrary(missing("pycdlib", "python3-pycdlib", str(error))) from error
     with _LOCK:
-        clocked = (dates, headervd, utils, inner)
+        clocked = [module for module in (dates, headervd, utils, inner) if hasattr(module, "time")]
         clocks = [module.time for module in clocked]
         for module in clocked:
             module.time = _CLOCK
