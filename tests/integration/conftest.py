@@ -61,7 +61,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that takes a host runs on the first one, those marked `both` on the second one as well."""
     if "host" in metafunc.fixturenames:
         both = metafunc.definition.get_closest_marker("both") is not None
-        metafunc.parametrize("host", NAMES if both else NAMES[:1], indirect=True, scope="session")
+        # With --dist loadgroup, each host has a worker of its own.
+        hosts = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in (NAMES if both else NAMES[:1])]
+        metafunc.parametrize("host", hosts, indirect=True, scope="session")
 
 
 class Lab(NamedTuple):
@@ -72,7 +74,7 @@ class Lab(NamedTuple):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """The hosts of the inventory that the tests use, with what the modules need installed."""
+    """The hosts of the inventory that the tests use."""
     inventory = LAB / "inventory.yml"
     if not inventory.exists():
         pytest.exit("there is no lab: tests/lab/lab up --hosts 2 --releases bookworm,trixie", returncode=1)
@@ -80,8 +82,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     # ssh's control sockets have a limit of 108 characters.
     scratch = Path(subprocess.check_output(["mktemp", "-d", "/tmp/kvmfleet-XXXXXX"], text=True).strip())
     hosts = {name: Host(name, known[name]["lab_release"], inventory, scratch) for name in NAMES}
-    for host in hosts.values():
-        _prepare(host)
     return Lab(hosts)
 
 
@@ -101,8 +101,9 @@ def _prepare(host: Host) -> None:
 
 @pytest.fixture(scope="session")
 def host(lab: Lab, request: pytest.FixtureRequest) -> Host:
-    """The host of this test."""
+    """The host of this test, with what the modules need installed."""
     found = lab.hosts[request.param]
+    _prepare(found)
     found.sh(SWEEP, check=False)
     return found
 
@@ -162,22 +163,19 @@ def net(host: Host, name: str, subnet: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """By host, what a guest has to declare to boot the tiny Linux."""
-    found = {}
-    for host in lab.hosts.values():
-        folder = tmp_path_factory.mktemp(f"tiny-{host.release}")
-        script = ROOT / "tests" / "lab" / "guest.py"
-        subprocess.run([sys.executable, script, "--out", folder, "--release", host.release], check=True, stdout=2)
-        for file in ("vmlinuz", "initrd.img"):
-            host.put(f"{AREA}/tiny/{file}", (folder / file).read_bytes())
-        found[host.name] = {
-            "memory": "256 MiB",
-            "vcpus": 1,
-            "virt_type": "qemu",
-            "cpu": {"mode": "maximum"},
-            "kernel": f"{AREA}/tiny/vmlinuz",
-            "initrd": f"{AREA}/tiny/initrd.img",
-            "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
-        }
-    return found
+def tiny(host: Host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a guest has to declare to boot the tiny Linux."""
+    folder = tmp_path_factory.mktemp(f"tiny-{host.release}")
+    script = ROOT / "tests" / "lab" / "guest.py"
+    subprocess.run([sys.executable, script, "--out", folder, "--release", host.release], check=True, stdout=2)
+    for file in ("vmlinuz", "initrd.img"):
+        host.put(f"{AREA}/tiny/{file}", (folder / file).read_bytes())
+    return {
+        "memory": "256 MiB",
+        "vcpus": 1,
+        "virt_type": "qemu",
+        "cpu": {"mode": "maximum"},
+        "kernel": f"{AREA}/tiny/vmlinuz",
+        "initrd": f"{AREA}/tiny/initrd.img",
+        "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
+    }

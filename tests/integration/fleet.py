@@ -208,6 +208,8 @@ class Host:
             assert not told.failed, told.data
             return Seen(json.loads(told.data["stdout"]))
         assert "Traceback" not in json.dumps(told.data), told.data
+        # So Ansible begins when a module died of an exception that it did not expect.
+        assert not told.msg.startswith("Task failed: Module failed"), told.data
         return told
 
     def begin(self, *tasks: Task, **keywords: Any) -> subprocess.Popen[bytes]:
@@ -284,13 +286,13 @@ class Host:
         """
         tasks = [Task(module, options) for options, _part in declarations]
         before, checked, *refusals, after = self.play(LOOK, tasks[0]._replace(check=True), *tasks, LOOK)
-        assert after == before, "a refused declaration wrote something"
         assert (checked.failed, checked.msg) == (True, refusals[0].msg)
         for (options, part), refusal in zip(declarations, refusals):
             assert refusal.failed, options
             assert not refusal.changed
             assert part in refusal.msg, (options, refusal.msg)
             assert len(refusal.msg) < 1000
+        assert after == before, "a refused declaration wrote something"
         return [refusal.msg for refusal in refusals]
 
     def agent(self, guest: str, command: str, **arguments: Any) -> Any:

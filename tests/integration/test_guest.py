@@ -37,12 +37,12 @@ def boot(host: Host, guest: str) -> str:
 
 @pytest.mark.both
 def test_a_running_guest_is_changed_while_it_runs(
-    host: Host, name: str, pool: str, net: str, subnet: str, tiny: dict[str, dict[str, Any]]
+    host: Host, name: str, pool: str, net: str, subnet: str, tiny: dict[str, Any]
 ) -> None:
     """Disks and interfaces come and go, a disk grows, an address moves: the guest sees it and is not disturbed."""
     disk = {"target": "vda", "size": "4 MiB", "pool": pool}
     first: dict[str, Any] = {"network": net, "address": f"{subnet}.10"}
-    fields: dict[str, Any] = {**tiny[host.name], "disks": [disk], "interfaces": [first], "title": "one"}
+    fields: dict[str, Any] = {**tiny, "disks": [disk], "interfaces": [first], "title": "one"}
     ready: dict[str, Any] = {"state": "running", "wait_for": {**READY, "address": True}}
     made = host.converge("domain", name=name, **fields, **ready)
     own = made.run.objects[f"domain {name}"]
@@ -65,7 +65,8 @@ def test_a_running_guest_is_changed_while_it_runs(
     for view in ("inactive", "live"):
         assert len(seen.xml("domains", name, view).findall("devices/disk")) == 2
         assert seen.domain(name, "title", view) == "two"
-    _run, seen = change(disks=[{**disk, "size": "8 MiB"}, second])
+    disk["size"] = "8 MiB"
+    _run, seen = change(disks=[disk, second])
     assert until(lambda: sizes(host, name)["vda"] == 8 << 20, "the guest sees the first disk grown")
     _run, seen = change(disks=[disk])
     assert sizes(host, name) == {"vda": 8 << 20}
@@ -90,16 +91,14 @@ def test_a_running_guest_is_changed_while_it_runs(
     assert done.after.state(name) == "shut off"
 
 
-def test_media_password_and_memory_of_a_running_guest(
-    host: Host, name: str, pool: str, tiny: dict[str, dict[str, Any]]
-) -> None:
+def test_media_password_and_memory_of_a_running_guest(host: Host, name: str, pool: str, tiny: dict[str, Any]) -> None:
     """What can be changed without the guest noticing, or only by its leave."""
     for volume in ("one.iso", "two.iso"):
         host.virsh(f"vol-create-as {pool} {volume} 1M --format raw")
     media = {"target": "sda", "device": "cdrom", "volume": "one.iso", "pool": pool}
     graphics = {"type": "vnc", "listen": "127.0.0.1", "password": "Fir5tPw"}
     fields: dict[str, Any] = {
-        **tiny[host.name],
+        **tiny,
         "disks": [media],
         "graphics": [graphics],
         "state": "running",
@@ -115,7 +114,6 @@ def test_media_password_and_memory_of_a_running_guest(
     assert done.run.pending == set()
     for view in ("inactive", "live"):
         assert done.after.domain(name, "devices/graphics/@passwd", view) == "Sec0ndPw"
-    assert "Pw" not in host.output.replace("Pw: ", "")
     done = host.converge("domain", name=name, current_memory="192 MiB")
     for view in ("inactive", "live"):
         assert done.after.domain(name, "currentMemory", view) == str(192 << 10)
@@ -123,9 +121,9 @@ def test_media_password_and_memory_of_a_running_guest(
 
 
 def test_a_change_that_needs_it_restarts_the_guest_by_its_power_button(
-    host: Host, name: str, tiny: dict[str, dict[str, Any]]
+    host: Host, name: str, tiny: dict[str, Any]
 ) -> None:
-    fields: dict[str, Any] = {**tiny[host.name], "state": "running", "wait_for": READY}
+    fields: dict[str, Any] = {**tiny, "state": "running", "wait_for": READY}
     host.run("domain", name=name, **fields)
     before = boot(host, name)
     done = host.converge("domain", name=name, **{**fields, "vcpus": 2}, restart="if_needed", timeout=60)
@@ -148,11 +146,11 @@ def test_waiting_in_vain_says_for_what(host: Host, name: str) -> None:
         assert word in late.msg, late.msg
 
 
-def test_two_guests_at_once(host: Host, name: str, net: str, subnet: str, tiny: dict[str, dict[str, Any]]) -> None:
+def test_two_guests_at_once(host: Host, name: str, net: str, subnet: str, tiny: dict[str, Any]) -> None:
     domains = [
         {
             "name": f"{name}{letter}",
-            **tiny[host.name],
+            **tiny,
             "interfaces": [{"network": net, "address": f"{subnet}.{10 + place}"}],
             "state": "running",
             "wait_for": {"address": True, "timeout": 120},

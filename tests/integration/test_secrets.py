@@ -43,6 +43,7 @@ def test_secrets_are_nowhere(host: Host, name: str, pool: str) -> None:
         Task("domain", wrong),
         Task("domain", {**fields(6, "two"), "xml": raw}),
         Task("domain", {**fields(6, "two"), "graphics": [{"type": "vnc", "password": "Gr4ph6", "port": "x"}]}),
+        Task("domain", {**fields(6, "two"), "disks": "Gr4ph6", "gr4phics": [{"passwd": "Gr4ph6"}]}),
         Task("stack", {"domains": [fields(7, "two")]}),
         Task("stack_info", {}),
     )
@@ -53,7 +54,7 @@ def test_secrets_are_nowhere(host: Host, name: str, pool: str) -> None:
         for secret in ("Gr4ph", "Us3rdata", "H4sh"):
             place = text.find(secret)
             assert place < 0, f"{where}: ...{text[max(0, place - 200) : place + 20]}"
-    assert [result.failed for result in results] == [False] * 8 + [True] * 3 + [False] * 2
+    assert [result.failed for result in results] == [False] * 8 + [True] * 4 + [False] * 2
     assert [result.changed for result in results[:8]] == [True] * 8
     seen = host.see()
     assert seen.domain(name, "devices/graphics/@passwd") == "Gr4ph7", "secrets are set, all the same"
