@@ -235,16 +235,28 @@ def run(argv: Sequence[str], stdin: str = "", env: dict[str, str] | None = None)
     except FileNotFoundError as error:
         raise RefusedError(f"{argv[0]} is not installed on this host") from error
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-1500:]
+        said = done.stderr + done.stdout
         if "No space left on device" in said:
-            raise OSError(errno.ENOSPC, said.splitlines()[-1])
-        raise RefusedError(f"{argv[0]} failed ({done.returncode}): {said}")
+            raise OSError(errno.ENOSPC, f"{argv[0]} could not write")
+        raise RefusedError(f"{argv[0]} failed ({done.returncode}): {reason_in(said)}")
     return done.stdout
+
+
+def reason_in(said: str) -> str:
+    """The lines that tell what went wrong, in what apt, dpkg and mmdebstrap print; else the end of it."""
+    lines = [line[3:] for line in said.splitlines() if line.startswith("E: ")]
+    causes = [line for line in lines if not re.match(r"apt-get |setup failed|mmdebstrap failed", line)]
+    return "; ".join(causes) or said.strip()[-1000:]
 
 
 def virsh(*words: str) -> str:
     """What virsh prints, in English whatever the host speaks."""
     return run(["virsh", "-q", "-c", "qemu:///system", *words], env={**os.environ, "LC_ALL": "C"})
+
+
+def names_from(*words: str) -> list[str]:
+    """The names virsh lists; that of libvirt 9 pads them with blanks."""
+    return [line.strip() for line in virsh(*words, "--name").splitlines() if line.strip()]
 
 
 def xml_from(*words: str) -> ElementTree.Element:
@@ -259,7 +271,7 @@ def pool_on_host(name: str) -> Pool:
     """The pool as libvirt has it; missing too where there is no libvirt yet."""
     if not shutil.which("virsh"):
         return Pool("missing", None)
-    if name not in virsh("pool-list", "--all", "--name").split("\n"):
+    if name not in names_from("pool-list", "--all"):
         return Pool("missing", None)
     tree = xml_from("pool-dumpxml", name)
     path = tree.findtext("target/path")
@@ -267,7 +279,7 @@ def pool_on_host(name: str) -> Pool:
         raise RefusedError(
             f"pool {name} is of type {tree.get('type')}: images can be made in pools of files only (dir, fs, netfs)"
         )
-    active = name in virsh("pool-list", "--name").split("\n")
+    active = name in names_from("pool-list")
     return Pool("active" if active else "inactive", Path(path))
 
 
@@ -293,7 +305,7 @@ def guid_in(image: Path) -> uuid.UUID | None:
 def domain_files() -> dict[str, str]:
     """Files that a defined guest names in its XML, each with the guest's name."""
     files: dict[str, str] = {}
-    for name in filter(None, virsh("list", "--all", "--name").split("\n")):
+    for name in names_from("list", "--all"):
         for flags in ((), ("--inactive",)):
             tree = xml_from("dumpxml", name, *flags)
             for source in tree.iterfind("devices/disk//source"):
@@ -308,7 +320,7 @@ def domain_files() -> dict[str, str]:
 def pool_files() -> dict[str, str]:
     """Files in the directories of all pools, each with the pool's name."""
     files: dict[str, str] = {}
-    for name in filter(None, virsh("pool-list", "--all", "--name").split("\n")):
+    for name in names_from("pool-list", "--all"):
         path = xml_from("pool-dumpxml", name).findtext("target/path")
         if path and Path(path).is_dir():
             for entry in os.scandir(path):
@@ -460,7 +472,6 @@ def bootstrap(root: Path, skeleton: Path, spec: Spec) -> None:
             "--mode=root",
             "--variant=apt",
             "--format=directory",
-            "--quiet",
             "--aptopt=APT::Install-Recommends false",
             "--aptopt=Acquire::Languages none",
             "--aptopt=Acquire::Retries 3",
@@ -691,18 +702,18 @@ def work_directory(spec: Spec) -> Iterator[Path]:
 def place(image: Path, target: Path) -> None:
     """Give the finished image its name in the pool, whole or not at all."""
     partial = target.parent / f".{target.name}.partial"
-    if image.stat().st_dev == target.parent.stat().st_dev:
-        image.replace(partial)
-    else:
-        try:
+    try:
+        if image.stat().st_dev == target.parent.stat().st_dev:
+            image.replace(partial)
+        else:
             shutil.copyfile(image, partial)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-    partial.chmod(0o644)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(target)
+        partial.chmod(0o644)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, f"{error.strerror} in {target.parent}") from error
 
 
 def make(spec: Spec, target: Path) -> None:
@@ -761,7 +772,7 @@ def main() -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return refused(f"the disk is full: {error.filename or error.strerror}")
+        return refused(f"the disk is full: {error.strerror} {error.filename or ''}")
     print(json.dumps(result))
     return 0
 
