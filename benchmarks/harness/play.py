@@ -60,7 +60,7 @@ def race(plays: list[Play], rounds: int) -> dict[str, list[Seconds]]:
 def sequence(plays: list[Play], rounds: int) -> dict[str, list[Seconds]]:
     """The same for plays that need each other's work: the order stays."""
     found: dict[str, list[Seconds]] = {play.name: [] for play in plays}
-    for _ in range(rounds):
+    for _round in range(rounds):
         for play in plays:
             found[play.name].append(run_play(play))
     return found

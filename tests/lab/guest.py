@@ -148,7 +148,8 @@ def members(base: Path, unpacked: Path) -> Iterator[Member]:
 def programs(base: Path, unpacked: Path) -> Iterator[Member]:
     """The agent, busybox, the names it goes by, and the libraries of both."""
     agent = unpacked / "usr/sbin/qemu-ga"
-    busybox = next(path for path in (unpacked / "bin/busybox", unpacked / "usr/bin/busybox") if path.exists())
+    merged = unpacked / "usr/bin/busybox"
+    busybox = merged if merged.exists() else unpacked / "bin/busybox"
     yield Member("sbin/qemu-ga", stat.S_IFREG | 0o755, agent.read_bytes())
     yield Member("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
     ours = {path.name for path in (OVERLAY / "sbin").iterdir()}

@@ -21,13 +21,12 @@ def power_steps(
     name, state = declared["name"], declared["state"]
     now = current.state if current else "stopped"
     stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, f"shut guest {name} down")
-    start = Step("start", {}, f"start guest {name}")
-    start_paused = Step("start", {"paused": True}, start.words)
     resume = Step("resume", {}, f"resume guest {name}")
     # A crashed guest that was preserved holds its memory until it is destroyed.
     crashed = [Step("destroy", {}, f"clear away the crashed guest {name}")] if now == "crashed" else []
     off = now == "stopped" or bool(crashed)
-    start, start_paused = [*crashed, start], [*crashed, start_paused]
+    start = [*crashed, Step("start", {}, f"start guest {name}")]
+    start_paused = [*crashed, Step("start", {"paused": True}, f"start guest {name}")]
     # A guest that does not run cannot hear that it shall shut down; one that may be switched off need not.
     wake = {
         "paused": [] if declared["force"] else [resume],
