@@ -264,8 +264,8 @@ def test_a_guest_of_virt_install_is_adopted_as_it_is(host: Host, name: str, pool
     """--import, with what a person types; then with its own values declared, and stays unwritten."""
     host.virsh(f"vol-create-as {pool} disk.qcow2 8M --format qcow2")
     host.sh(
-        f"virt-install --import --name {name} --memory 128 --vcpus 2 --osinfo generic --machine q35 --virt-type qemu --noautoconsole"
-        f" --disk vol={pool}/disk.qcow2,bus=virtio --network network={net},model=virtio --graphics vnc"
+        f"virt-install --import --name {name} --memory 128 --vcpus 2 --osinfo generic --machine q35 --virt-type qemu"
+        f" --noautoconsole --disk vol={pool}/disk.qcow2,bus=virtio --network network={net},model=virtio --graphics vnc"
     )
     seen = host.see()
     mac = seen.domain(name, "devices/interface/mac/@address")
