@@ -44,6 +44,7 @@ ROOT_TYPE = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"  # Linux root, x86-64
 GPT_GUID_AT = SECTOR + 56  # UEFI specification 5.3.2: DiskGUID in the header at LBA 1
 
 BUILD_NEEDS = 2048 * MIB  # free space the work directory must have: measured 1.3 GB, and some air
+BOOT_IMG = Path("/usr/lib/grub/i386-pc/boot.img")  # package grub-pc-bin
 WAIT_FOR_BUILD = 900  # seconds
 RECIPES = uuid.UUID("6d0e6b0c-5f3a-5d63-9b0b-6f1f6c1b7b52")  # namespace of the disk GUIDs
 
@@ -590,7 +591,7 @@ def write_bios_boot(disk: Path, work: Path) -> None:
     the sector of the core image, the boot drive check, and in the core image the place of its rest.
     """
     grub_image("i386-pc", work / "core.img", "biosdisk")
-    boot = bytearray(Path("/usr/lib/grub/i386-pc/boot.img").read_bytes())
+    boot = bytearray(BOOT_IMG.read_bytes())
     core = bytearray((work / "core.img").read_bytes())
     core += bytes(-len(core) % SECTOR)
     if len(core) > BIOS_BYTES:
