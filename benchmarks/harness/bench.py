@@ -54,14 +54,16 @@ def main(words: list[str]) -> int:
 
 
 def measure(chosen: list[str], rounds: int) -> list[Figure]:
-    """The figures of these stages, in the order of the table."""
+    """The figures of these stages, in the order of the table; told as they come, for who ends a long run early."""
     figures: list[Figure] = []
     for name, stage in {**QUICK, **FULL}.items():
         if name in chosen:
             began = time.monotonic()
             print(f"bench: {name} ...", end=" ", flush=True)
-            figures += stage(rounds)
-            print(f"{time.monotonic() - began:.0f} s", flush=True)
+            found = stage(rounds)
+            ratios = "; ".join(f"{item.what} {item.command} x {item.against}" for item in found)
+            print(f"{time.monotonic() - began:.0f} s: {ratios}", flush=True)
+            figures += found
     return figures
 
 

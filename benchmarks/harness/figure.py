@@ -26,8 +26,8 @@ class Figure(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met, judged by the median."""
-        return verdict(self.command.median, self.target, at_least=self.at_least)
+        """Whether the target is met by the whole command."""
+        return verdict(self.command, self.target, at_least=self.at_least)
 
 
 def compare(

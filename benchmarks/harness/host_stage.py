@@ -7,7 +7,7 @@ from typing import Any
 
 from guests import guests, names
 from payload import Payload, Process, import_ms, payload_of, race_on_host
-from ratio import ratio_of, verdict
+from ratio import ratio_of, within
 
 # What each module is asked: something that is true already.
 ASKED: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ def modules_on_host(rounds: int) -> list[Row]:
                 name,
                 f"{size:.0f}",
                 f"<= {KIB_TARGET:g}",
-                verdict(size, KIB_TARGET),
+                within(size, KIB_TARGET),
                 str(len(payload.files - ping.files)),
                 f"{imports[name]:.0f}",
                 str(_ratio(runs, name, "ping")),
@@ -74,7 +74,7 @@ def work_on_host(counts: list[int], rounds: int) -> list[Row]:
         memory = max(run.memory for run in runs[stack])
         slope = f"{_slope(runs, counts[place - 1], count):.2f}" if place else ""
         seconds = f"{median(run.seconds for run in runs[stack]):.2f}"
-        target = (f"<= {MIB_TARGET:g}", verdict(memory, MIB_TARGET)) if count >= 1000 else ("", "")
+        target = (f"<= {MIB_TARGET:g}", within(memory, MIB_TARGET)) if count >= 1000 else ("", "")
         ratio = str(_ratio(runs, stack, f"read-{count}"))
         rows.append((f"stack, {count} unchanged", ratio, seconds, f"{memory:.0f}", *target, slope))
     return rows

@@ -49,11 +49,11 @@ def _run(command: list[str], stdin: str | bytes = "") -> str:
 
 
 def make_volumes(names: list[str]) -> None:
-    """A pool bench that holds an empty volume for each of these guests."""
+    """A pool bench that holds an empty volume for each of these guests, and nothing else."""
     files = "\n".join(f"{name}.qcow2" for name in names)
     on_host(
         f"set -e; mkdir -p {POOL}; cd {POOL}; qemu-img create -q -f qcow2 /var/tmp/bench-volume 1G;"
-        "xargs -I@ cp -n /var/tmp/bench-volume @;"
+        "rm -f bench-*.qcow2; xargs -I@ cp /var/tmp/bench-volume @;"
         f"virsh -q pool-info bench 2>/dev/null || virsh -q pool-define-as bench dir --target {POOL};"
         "virsh -q pool-start bench 2>/dev/null || true; virsh -q pool-refresh bench",
         files,

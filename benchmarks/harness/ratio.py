@@ -23,9 +23,17 @@ def ratio_of(these: list[float], those: list[float]) -> Ratio:
     return Ratio(median(each), min(each), max(each))
 
 
-def verdict(value: float, target: float | None, *, at_least: bool = False) -> str:
-    """Whether a target is met, in words; empty without a target."""
+def verdict(ratio: Ratio, target: float | None, *, at_least: bool = False) -> str:
+    """Whether a target is met, in words: by all rounds, by none, or by some, which leaves it open."""
     if target is None:
         return ""
-    met = value >= target if at_least else value <= target
-    return "met" if met else "NOT MET"
+    worst, best = (ratio.low, ratio.high) if at_least else (-ratio.high, -ratio.low)
+    limit = target if at_least else -target
+    if worst >= limit:
+        return "met"
+    return "NOT MET" if best < limit else "open"
+
+
+def within(value: float, limit: float) -> str:
+    """Whether a figure that does not vary is within its limit, in words."""
+    return "met" if value <= limit else "NOT MET"

@@ -18,8 +18,9 @@ Row = tuple[str, ...]
 
 NOTES = """\
 Ratio: median (min-max) over {rounds} interleaved rounds. "command" is all of ansible-playbook, as a user waits for it,
-and what targets are judged by; "task" is the task alone, from the controller's first step to its result; "controller"
-is processor time of ansible-playbook and its ssh, which a busy machine hardly changes.
+and what targets are judged by: met or not met in all rounds, else open. "task" is the task alone, from the
+controller's first step to its result. "controller" is processor time of ansible-playbook and its ssh, which a busy
+machine hardly changes.
 Seconds are medians of the command, and true of this machine at this moment only.
 Terraform's libvirt provider is not measured: it comes from registries that this bench does not reach."""
 

@@ -113,7 +113,9 @@ def _have(count: int) -> None:
 
 def on_host_alone(counts: list[int], rounds: int) -> list[list[Row]]:
     """Payloads and processes without Ansible around them. The last count is the largest."""
+    _have(counts[0])
+    modules = modules_on_host(rounds)
     _have(counts[-1])
-    tables = [modules_on_host(rounds), work_on_host(counts, rounds)]
+    work = work_on_host(counts, rounds)
     remove_guests()
-    return tables
+    return [modules, work]
