@@ -48,6 +48,9 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         after, results, addresses = converge(
             connection, stack, scope, plan, awaited, run.parallel, run.on_error == "stop"
         )
+        if any(result.error for result in results.values()):
+            # What failed is to be told, and it may be the daemon: nothing more is asked of it.
+            return outcome_of(after, results, addresses)
         return outcome_of(after, results, dict(_addresses(connection, plan), **addresses))
     finally:
         connection.close()

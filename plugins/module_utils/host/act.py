@@ -17,7 +17,7 @@ from ..spec.kinds import KIND
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
 from .seed import build_seed
-from .wait import until_gone, until_off
+from .wait import until_balloon, until_gone, until_off
 
 Args = Mapping[str, Any]
 Act = Callable[[Connection, Any, Args], Any]
@@ -218,8 +218,8 @@ def _update_device(_connection: Connection, domain: Any, args: Args) -> None:
     domain.updateDeviceFlags(args["xml"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
-def _balloon(_connection: Connection, domain: Any, args: Args) -> None:
-    domain.setMemoryFlags(args["kib"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+def _balloon(connection: Connection, domain: Any, args: Args) -> str | None:
+    return until_balloon(connection, domain, args["kib"])
 
 
 def _describe(_connection: Connection, domain: Any, args: Args) -> None:

@@ -191,7 +191,9 @@ class Lease(NamedTuple):
 def read_leases(connection: Connection) -> list[Lease]:
     """The leases of all active networks."""
     found = []
-    for network in connection.open.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
+    with connection.speaking_of("read the leases of the networks"):
+        networks = connection.open.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+    for network in networks:
         try:
             leases = network.DHCPLeases()
         except libvirt.libvirtError:

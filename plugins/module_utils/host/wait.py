@@ -27,6 +27,7 @@ except ImportError:
 ASK_AGAIN = 15.0
 LOOK_AGAIN = 0.5
 DETACH = 20.0
+BALLOON = 10.0
 
 
 class TimedOut(Exception):
@@ -95,6 +96,19 @@ def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: st
             if time.monotonic() >= end:
                 return f"the guest did not let go of it within {DETACH:.0f} s"
             happened.wait(min(1.0, end - time.monotonic()))
+            happened.clear()
+    return None
+
+
+def until_balloon(connection: Connection, domain: Any, kib: int) -> str | None:
+    """Ask a running guest to make do with this much memory and wait until it does; why it has to wait if it does not."""
+    end = time.monotonic() + BALLOON
+    with _event(connection, domain, libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE) as happened:
+        domain.setMemoryFlags(kib, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        while domain.info()[2] != kib:
+            if time.monotonic() >= end:
+                return f"the guest has {domain.info()[2]} KiB {BALLOON:.0f} s after it was asked to have {kib} KiB"
+            happened.wait(0.5)
             happened.clear()
     return None
 

@@ -124,12 +124,18 @@ def _fill(node: tree.Element) -> None:
 
 
 def _choose_port(node: tree.Element) -> None:
-    """A port and autoport say one thing: libvirt forgets a port beside autoport='yes' (domain_conf.c)."""
+    """A port and autoport say one thing: beside autoport='yes' libvirt forgets a port, and keeps -1 for VNC only
+    (virDomainGraphicsDefFormat, domain_conf.c).
+    """
     port, automatic = node.get("port"), node.get("autoport")
     if port is not None and automatic is None:
         node.set("autoport", "yes" if port == "-1" else "no")
-    elif automatic == "yes" and port is None:
-        node.set("port", "-1")
+    if node.get("autoport") != "yes":
+        return
+    if node.get("type") == "vnc":
+        node.set("port", port or "-1")
+    elif port == "-1":
+        del node.attrib["port"]
 
 
 NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
