@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
 
 from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
 from .host.content import BadContent
 from .host.wait import TimedOut
-from .plan.plan import Id, ObjectPlan, Plan
+from .plan.plan import Id, ObjectPlan, Plan, Result
 
 # What a running guest, or QEMU, cannot take at the moment although the definition is right.
 _DECLINED = frozenset(
@@ -30,16 +29,6 @@ _DECLINED = frozenset(
 
 # Steps that only note something for the next run.
 _NOTES = frozenset(("metadata", "fingerprint"))
-
-
-class Result(NamedTuple):
-    """What became of one object. done: whether a step was carried out. waiting: why steps wait for a restart.
-    error: what failed, None when nothing did.
-    """
-
-    done: bool
-    waiting: tuple[str, ...]
-    error: str | None
 
 
 def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> dict[Id, Result]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .apply import Result, apply_plan
+from .apply import apply_plan
 from .host.connection import Connection
 from .host.read import Lease, Scope, read_host, read_leases
 from .host.wait import until_ready
-from .plan.plan import Awaited, Id, ObjectPlan, Plan
+from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
 from .plan.problem import Declined
 from .plan.stack import Stack, plan_stack
 

@@ -9,8 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .apply import Result
-from .plan.plan import Change, Id, ObjectPlan, Plan
+from .plan.plan import Change, Id, ObjectPlan, Plan, Result
 
 
 class Outcome(NamedTuple):

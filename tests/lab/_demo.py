@@ -176,7 +176,8 @@ class Progress:
             seconds = time.monotonic() - self._since
             # The task's name as far as it tells something: a role's first task is Ansible's own, with a long one.
             print(
-                f"      {result[1]:8} {self._task.split(' - ', maxsplit=1)[0]}" + (f" ({seconds:.0f} s)" if seconds >= 2 else ""),
+                f"      {result[1]:8} {self._task.split(' - ', maxsplit=1)[0]}"
+                + (f" ({seconds:.0f} s)" if seconds >= 2 else ""),
                 flush=True,
             )
             self._task = ""

@@ -15,16 +15,20 @@ from _machine import LabError, boot_id, held, read_json, run, write
 
 REGISTRY = Path("/run/kvmfleet-lab")
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+# All hosts share the machine's limit for root: each systemd, libvirtd and dnsmasq holds some, and 128 serve four hosts.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_AT_LEAST = 4096
 LABS_AT_MOST = 10
 
 
 class Network(NamedTuple):
-    """A lab's claim: its number on this machine, and what ip_forward was before the first lab came."""
+    """A lab's claim: its number on this machine, and what the two settings were before the first lab came."""
 
     number: int
     lab: str
     boot_id: str
     ip_forward: str
+    inotify: str = ""
 
     @property
     def bridge(self) -> str:
@@ -63,9 +67,11 @@ def claim(lab: Path) -> Network:
         if held_already:
             return held_already
         others = claims()
-        before = others[0].ip_forward if others else IP_FORWARD.read_text().strip()
+        before = others[0] if others else None
+        forward = before.ip_forward if before else IP_FORWARD.read_text().strip()
+        inotify = before.inotify if before else INOTIFY.read_text().strip()
         for number in range(LABS_AT_MOST):
-            network = Network(number, str(lab), boot_id(), before)
+            network = Network(number, str(lab), boot_id(), forward, inotify)
             if number not in [other.number for other in others] and not collision(network):
                 write(record(network), json.dumps(network._asdict()))
                 return network
@@ -119,6 +125,8 @@ def bring_up(network: Network) -> None:
         if not iptables("-C", rule):
             iptables("-I", rule)
     IP_FORWARD.write_text("1")
+    if int(INOTIFY.read_text()) < INOTIFY_AT_LEAST:
+        INOTIFY.write_text(str(INOTIFY_AT_LEAST))
 
 
 def take_down(network: Network) -> None:
@@ -130,6 +138,8 @@ def take_down(network: Network) -> None:
     with held(REGISTRY):
         if claims() == [network]:
             IP_FORWARD.write_text(network.ip_forward)
+            if network.inotify:
+                INOTIFY.write_text(network.inotify)
         record(network).unlink()
         if not any(REGISTRY.iterdir()):
             REGISTRY.rmdir()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LAB = Path(__file__).with_name("lab")
 CHECKOUT = LAB.parents[2]
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 
 UP = ["up", "--hosts", "2", "--releases", "bookworm,trixie"]
 
@@ -55,6 +56,7 @@ def network() -> dict[str, object]:
         "links": sorted(link["ifname"] for link in links),
         "rules": [line for line in rules if line.startswith("-A")],
         "ip_forward": IP_FORWARD.read_text(),
+        "inotify": INOTIFY.read_text(),
     }
 
 

@@ -71,3 +71,13 @@ class Awaited(NamedTuple):
     address: bool
     agent: bool
     timeout: int
+
+
+class Result(NamedTuple):
+    """What became of one object. done: whether a step was carried out. waiting: why steps wait for a restart.
+    error: what failed, None when nothing did.
+    """
+
+    done: bool
+    waiting: tuple[str, ...]
+    error: str | None
