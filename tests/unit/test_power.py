@@ -31,7 +31,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "present": ("define", "define shutdown start", "define resume shutdown start-paused"),
     "running": ("define start", "define shutdown start", "define resume shutdown start"),
     "stopped": ("define", "define shutdown", "define resume shutdown"),
-    "paused": ("define start-paused", "define suspend", "define resume shutdown start-paused"),
+    "paused": ("define start-paused", "define shutdown start-paused", "define resume shutdown start-paused"),
     "restarted": ("define start", "define shutdown start", "define resume shutdown start"),
 }
 

@@ -327,8 +327,16 @@ def _seed(declared: Declared, root: tree.Element | None, where: str, site: Site)
     source = {"file": path} if path else {"volume": name, "pool": pool}
     item: Declared = dict({"target": _seed_target(declared, root, path)}, **source)
     if _node(root, item["target"]) is None:
-        item.update({"device": "cdrom", "bus": "sata", "format": "raw", "readonly": True})
+        item.update({"device": "cdrom", "bus": _seed_bus(declared, root), "format": "raw", "readonly": True})
     return item
+
+
+def _seed_bus(declared: Declared, root: tree.Element | None) -> str:
+    """The bus of a new seed: virtio-scsi where the guest has it or is new, as the cloud kernels of Debian know no SATA."""
+    if root is None:
+        return "sata" if declared.get("xml") else "scsi"
+    models = {node.get("model") for node in root.iterfind("devices/controller[@type='scsi']")}
+    return "scsi" if "virtio-scsi" in models else "sata"
 
 
 def _checked_content(cloud_init: Mapping[str, Any], where: str, problems: Problems) -> Mapping[str, Any]:

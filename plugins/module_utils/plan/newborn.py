@@ -54,6 +54,10 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
     for tag in ("serial", "console", "channel", "rng"):
         if "devices/" + tag in want.lists or tag in declared_lists:
             tree.erase(devices, tag)
+    on_scsi = any(tree.get(node, "target/@bus") == "scsi" for node in want.document.iterfind("devices/disk"))
+    if on_scsi and want.document.find("devices/controller[@type='scsi']") is None:
+        # libvirt's own choice is a controller of 1995, which new systems have no driver for.
+        devices.append(tree.element("controller", None, type="scsi", index="0", model="virtio-scsi"))
     return root
 
 

@@ -65,9 +65,9 @@ def power_steps(
         and not restarted
         and declared["restart"] == "if_needed"
         and now in ("running", "paused")
-        and state in ("present", now, "running")
+        and state not in ("stopped", "absent")
     ):
-        after = now if state == "present" else state
+        after = now if state == "present" else "paused" if state == "paused" else "running"
         steps, restarted = [*wake, stop, *(start if after == "running" else start_paused)], True
         changes = (Change("state", now, f"{after} anew", "restart"),)
     return changes, tuple(steps), restarted
