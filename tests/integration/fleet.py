@@ -240,8 +240,7 @@ class Host:
 
     def role(self, name: str, **variables: Any) -> None:
         """Carry out a role of this collection, which has to succeed."""
-        include = Task("ansible.builtin.include_role", {"name": f"kvmfleet.libvirt.{name}"})
-        process = self.begin(include, vars=variables)
+        process = self.begin(roles=[f"kvmfleet.libvirt.{name}"], vars=variables)
         self.output = process.communicate(timeout=900)[0].decode()
         assert process.returncode == 0, self.output[-6000:]
         assert "fatal:" not in self.output, self.output[-6000:]

@@ -18,7 +18,7 @@ def test_a_debian_guest_answers_as_declared(
 ) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    host.role("debian_image", debian_image_pool=pool, debian_image_name="debian.qcow2")
+    host.role("debian_image", debian_image_pool=pool, debian_image_name="debian.qcow2", debian_image_release="trixie")
     declared = {
         "name": name,
         "memory": "512 MiB",
