@@ -105,6 +105,12 @@ def test_the_hosts_own_archives_serve_any_release(script: ModuleType, tmp_path: 
     ]
 
 
+def test_a_host_that_names_no_archive_is_told_what_to_set(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
+    with pytest.raises(script.RefusedError, match="names no archive of bookworm; set debian_image_sources"):
+        script.host_sources("bookworm", tmp_path)
+
+
 def test_one_line_sources_are_read_too(script: ModuleType) -> None:
     lines = [
         "# deb http://off/ sid main",

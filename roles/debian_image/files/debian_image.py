@@ -416,7 +416,6 @@ def host_sources(release: str, etc: Path = Path("/etc")) -> list[str]:
     for line in (etc / "os-release").read_text(encoding="utf-8").splitlines():
         if line.startswith("VERSION_CODENAME="):
             codename = line.partition("=")[2].strip('"')
-    archive, security = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
     parts = etc / "apt" / "sources.list.d"
     files = [etc / "apt" / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
     entries = [
@@ -425,13 +424,14 @@ def host_sources(release: str, etc: Path = Path("/etc")) -> list[str]:
         if file.is_file()
         for entry in source_entries(file.read_text(encoding="utf-8"), deb822=file.suffix == ".sources")
     ]
-    archive = next((uri for uri, suite in entries if suite == codename), archive)
-    security = next((uri for uri, suite in entries if suite == codename + "-security"), security)
-    return [
-        f"deb {archive} {release} main",
-        f"deb {archive} {release}-updates main",
-        f"deb {security} {release}-security main",
-    ]
+    archives = {suite: uri for uri, suite in reversed(entries)}
+    if codename not in archives:
+        raise RefusedError(
+            f"apt's sources on this host name no archive of {codename or 'a release'}; set debian_image_sources"
+        )
+    lines = [f"deb {archives[codename]} {release} main", f"deb {archives[codename]} {release}-updates main"]
+    security = archives.get(codename + "-security")
+    return [*lines, f"deb {security} {release}-security main"] if security else lines
 
 
 def proxy_environment() -> dict[str, str]:
