@@ -107,7 +107,7 @@ def test_the_hosts_own_archives_serve_any_release(script: ModuleType, tmp_path: 
 
 def test_a_host_that_names_no_archive_is_told_what_to_set(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
-    with pytest.raises(script.RefusedError, match="names no archive of bookworm; set debian_image_sources"):
+    with pytest.raises(script.RefusedError, match="no archive of bookworm; set debian_image_sources"):
         script.host_sources("bookworm", tmp_path)
 
 
