@@ -92,7 +92,8 @@ def _prepare(host: Host) -> None:
     if "all" not in installed.split() and playbook.exists():
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(host.inventory), "-l", host.name]
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        subprocess.run([*command, playbook], check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+        done = subprocess.run([*command, playbook], check=False, cwd=ROOT, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     # What only tests need: EFI firmware and an emulated TPM.
     install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -q"
     host.sh(f"dpkg -s {PACKAGES} >/dev/null 2>&1 || {install} {PACKAGES} >/dev/null", timeout=600)
