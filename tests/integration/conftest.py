@@ -61,9 +61,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that takes a host runs on the first one, those marked `both` on the second one as well."""
     if "host" in metafunc.fixturenames:
         both = metafunc.definition.get_closest_marker("both") is not None
-        # With --dist loadgroup, each host has a worker of its own.
-        hosts = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in (NAMES if both else NAMES[:1])]
-        metafunc.parametrize("host", hosts, indirect=True, scope="session")
+        metafunc.parametrize("host", NAMES if both else NAMES[:1], indirect=True, scope="session")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With xdist, each host has a worker of its own: two tests at once would find each other's objects.
+
+    xdist's own --dist loadgroup does nothing with pytest 9: a test's node id is no longer taken from its item.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    class ByHost(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            return next(name for name in NAMES if name in nodeid.rpartition("[")[2].rstrip("]").split("-"))
+
+    return ByHost(config, log)
 
 
 class Lab(NamedTuple):
