@@ -43,7 +43,7 @@ def host(run: Run) -> list[Outcome]:
 
 
 def integration(run: Run) -> list[Outcome]:
-    """The modules, against libvirt and QEMU on the lab hosts, one test after the other: two at once on a host disturb each other."""
+    """The modules, against libvirt and QEMU on the lab hosts."""
     trouble = lab.up(run)
     return [trouble] if trouble else _pytest("integration", run, timeout=2400)
 
