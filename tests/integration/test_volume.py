@@ -59,6 +59,7 @@ def test_a_volume_from_nothing_to_nothing(host: Host, pool: str, name: str) -> N
     assert made.run.objects == {f"volume {pool}/a.qcow2": made.run.only}
     about = image(host, f"{AREA}/{name}/a.qcow2")
     assert (about["format"], about["virtual-size"]) == ("qcow2", 10 * MIB)
+    assert about["format-specific"]["data"]["compat"] == "1.1"
 
     same = [{"size": size} for size in ("10240 KiB", "10485760 bytes")]
     for result in host.play(*(Task("volume", {"name": "a.qcow2", "pool": pool, **options}) for options in same)):

@@ -106,6 +106,7 @@ def _create_volume(connection: Connection, pool: Any, args: Args) -> None:
         if form:
             tree.put(root, "backingStore/format/@type", form)
         _default_capacity(root, capacity)
+    _default_compat(root)
     pool.createXML(tree.text_of(root), 0)
 
 
@@ -119,6 +120,7 @@ def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
     _default_capacity(root, capacity)
     if form and root.find("target/format") is None:
         tree.put(root, "target/format/@type", form)
+    _default_compat(root)
     created = pool.createXMLFrom(tree.text_of(root), volume, 0)
     if args.get("size") and args["size"] > created.info()[1]:
         created.resize(args["size"], 0)
@@ -130,6 +132,14 @@ def _origin(connection: Connection, args: Args) -> tuple[Any, str, str | None] |
         return None
     volume = connection.open.storagePoolLookupByName(args["from_pool"]).storageVolLookupByName(args["from_name"])
     return volume, volume.path(), tree.get(tree.parse(volume.XMLDesc(0)), "target/format/@type")
+
+
+def _default_compat(root: tree.Element) -> None:
+    """Older releases of libvirt (9.0 is one) make the qcow2 of QEMU before 1.1, which holds no dirty bitmaps: no checkpoints,
+    no incremental backup.
+    """
+    if tree.get(root, "target/format/@type") == "qcow2" and root.find("target/compat") is None:
+        tree.put(root, "target/compat", "1.1")
 
 
 def _default_capacity(root: tree.Element, capacity: int) -> None:
