@@ -7,6 +7,7 @@ import itertools
 import signal
 import sys
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NoReturn
 
@@ -83,7 +84,12 @@ def run_stage(stage: Stage, run: Run) -> list[Outcome]:
     """A stage's outcomes, printed; never none, for a stage that tests nothing proves nothing."""
     print(f"{stage.name} ...", flush=True)
     started = time.monotonic()
-    outcomes = stage.outcomes(run)
+    try:
+        outcomes = stage.outcomes(run)
+    except command.StoppedError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever is wrong with one stage, the others run and the total is told
+        outcomes = [failed(stage.name, traceback.format_exc())]
     if not count(outcomes, "passed") and not count(outcomes, "failed"):
         outcomes.append(failed(stage.name, "no test ran"))
     for outcome in outcomes:

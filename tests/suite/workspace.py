@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from place import ROOT
+
+_MAKING = threading.Lock()
 
 
 def files() -> list[Path]:
@@ -20,7 +23,8 @@ def files() -> list[Path]:
     Uses an empty repository beside the checkout's own, so that an unpacked archive works as well.
     """
     repository = ROOT / ".cache" / "no-history.git"
-    if not repository.exists():
+    with _MAKING:
+        # Stages that run beside each other both come here first; for one that is there, this does nothing.
         _git("init", "--quiet", "--bare", str(repository))
     listed = _git(
         f"--git-dir={repository}",

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,27 @@ def test_stage_without_a_test_is_a_failure(suite: Any, capsys: pytest.CaptureFix
     stage = suite("stages").Stage("empty", lambda run: [])
     outcomes = suite("runner").run_stage(stage, None)
     assert [outcome.verdict for outcome in outcomes] == ["failed"]
+
+
+def test_stage_that_breaks_is_a_failure_that_says_why(suite: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def outcomes(run: Any) -> Any:
+        raise KeyError("no such thing")
+
+    (outcome,) = suite("runner").run_stage(suite("stages").Stage("broken", outcomes), None)
+    assert outcome.verdict == "failed"
+    assert "no such thing" in outcome.detail
+
+
+def test_stages_beside_each_other_in_a_fresh_clone_find_the_same_files(
+    suite: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workspace = suite("workspace")
+    monkeypatch.setattr(workspace, "ROOT", tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / ".gitignore").write_text(".cache\n")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: sorted(workspace.files()), range(8)))
+    assert found == [[Path(".gitignore"), Path("file")]] * 8
 
 
 def test_program_that_hangs_is_ended_with_its_children(suite: Any, tmp_path: Path) -> None:
