@@ -5,160 +5,82 @@
 
 from __future__ import annotations
 
-from .field import Field, Kind
+from .field import Kind
+from .table import rows
 
-STATES = ("present", "active", "inactive", "absent")
+FIELDS = rows("""
+- name  name  name  create required
+    Name of the network; it identifies the network.
+- uuid  uuid  uuid  create
+    UUID. Left out, a new network's is derived from the host and the name.
+- forward  dict  forward
+    How the network reaches the outside.
+    - mode  text  @mode  =nat|route|open|bridge|private|vepa|passthrough|hostdev
+        How the network reaches the outside. Without O(forward) it is isolated.
+    - dev  name  @dev
+        Only forward through this device of the host.
+- bridge  dict  bridge
+    The bridge on the host.
+    - name  name  @name
+        Name of the bridge. libvirt chooses one for a new network when left out.
+    - stp  on_off  @stp
+        Whether the bridge takes part in the spanning tree protocol.
+    - delay  int  @delay
+        Forward delay of the bridge in seconds.
+    - zone  name  @zone
+        Zone of firewalld that the bridge is put into.
+- mtu  int  mtu/@size
+    MTU of the bridge in bytes.
+- domain  dict  domain
+    The DNS domain of the network.
+    - name  line  @name
+        Name of the domain.
+    - local_only  yes_no  @localOnly
+        Whether names of this domain are never asked of other servers.
+- dns  dict  dns  live
+    The network's DNS server.
+    - enable  yes_no  @enable
+        Whether the network has a DNS server.
+    - forwarders  items  forwarder
+        Servers that are asked. The list is the whole.
+        - addr  ip  @addr
+            Address of the server.
+        - domain  line  @domain
+            Only ask it about this domain.
+    - hosts  items  host  live
+        Names the server knows, by address.
+        - ip  ip  @ip  live required
+            The address.
+        - hostnames  words  hostname  live
+            Its names.
+- ips  items  ip
+    Addresses of the network, the first IPv4 one first.
+    - address  cidr  .
+        Address of the host on the network, with prefix length: V(192.168.122.1/24).
+    - dhcp  dict  dhcp  live
+        The network's DHCP server.
+        - ranges  items  range  live
+            Ranges of addresses given out. The list is the whole: others are removed.
+            - start  ip  @start  live required
+                First address.
+            - end  ip  @end  live required
+                Last address.
+        - hosts  items  host  live
+            Reserved addresses, known by MAC address.
+            - mac  mac  @mac  live
+                MAC address of the guest's interface.
+            - name  line  @name  live
+                Host name that goes with the address.
+            - ip  ip  @ip  live required
+                The reserved address.
+            - id  line  @id  live
+                DUID of the client, for IPv6.
+- xml  text  -
+    libvirt's own network XML. Its elements count as declared; typed fields win over it.
+- autostart  bool  -  live
+    Whether the network starts with the host.
+- state  text  -  live =present|active|inactive|absent default=present
+    V(present) defines the network and leaves it active or inactive as it is.
+""")
 
-FORWARD = (
-    Field(
-        "mode",
-        path="@mode",
-        choices=("nat", "route", "open", "bridge", "private", "vepa", "passthrough", "hostdev"),
-        doc="How the network reaches the outside. Without O(forward) it is isolated.",
-    ),
-    Field("dev", "name", "@dev", doc="Only forward through this device of the host."),
-)
-
-DHCP_HOSTS = (
-    Field("mac", "mac", "@mac", effect="live", doc="MAC address of the guest's interface."),
-    Field("name", "line", "@name", effect="live", doc="Host name that goes with the address."),
-    Field("ip", "ip", "@ip", effect="live", required=True, doc="The reserved address."),
-    Field("id", "line", "@id", effect="live", doc="DUID of the client, for IPv6."),
-)
-
-DHCP = (
-    Field(
-        "ranges",
-        "items",
-        "range",
-        "Ranges of addresses given out. The list is the whole: others are removed.",
-        "live",
-        fields=(
-            Field("start", "ip", "@start", effect="live", required=True, doc="First address."),
-            Field("end", "ip", "@end", effect="live", required=True, doc="Last address."),
-        ),
-    ),
-    Field("hosts", "items", "host", "Reserved addresses, known by MAC address.", "live", fields=DHCP_HOSTS),
-)
-
-NETWORK = Kind(
-    "network",
-    "networks",
-    "network",
-    "network.rng",
-    (
-        Field(
-            "name",
-            "name",
-            "name",
-            required=True,
-            effect="create",
-            doc="Name of the network; it identifies the network.",
-        ),
-        Field(
-            "uuid",
-            "uuid",
-            "uuid",
-            effect="create",
-            doc="UUID. Left out, a new network's is derived from the host and the name.",
-        ),
-        Field("forward", "dict", "forward", "How the network reaches the outside.", fields=FORWARD),
-        Field(
-            "bridge",
-            "dict",
-            "bridge",
-            "The bridge on the host.",
-            fields=(
-                Field(
-                    "name",
-                    "name",
-                    "@name",
-                    doc="Name of the bridge. libvirt chooses one for a new network when left out.",
-                ),
-                Field(
-                    "stp",
-                    "on_off",
-                    "@stp",
-                    doc="Whether the bridge takes part in the spanning tree protocol.",
-                ),
-                Field("delay", "int", "@delay", doc="Forward delay of the bridge in seconds."),
-                Field("zone", "name", "@zone", doc="Zone of firewalld that the bridge is put into."),
-            ),
-        ),
-        Field("mtu", "int", "mtu/@size", doc="MTU of the bridge in bytes."),
-        Field(
-            "domain",
-            "dict",
-            "domain",
-            "The DNS domain of the network.",
-            fields=(
-                Field("name", "line", "@name", doc="Name of the domain."),
-                Field(
-                    "local_only",
-                    "yes_no",
-                    "@localOnly",
-                    doc="Whether names of this domain are never asked of other servers.",
-                ),
-            ),
-        ),
-        Field(
-            "dns",
-            "dict",
-            "dns",
-            "The network's DNS server.",
-            "live",
-            fields=(
-                Field("enable", "yes_no", "@enable", doc="Whether the network has a DNS server."),
-                Field(
-                    "forwarders",
-                    "items",
-                    "forwarder",
-                    "Servers that are asked. The list is the whole.",
-                    fields=(
-                        Field("addr", "ip", "@addr", doc="Address of the server."),
-                        Field("domain", "line", "@domain", doc="Only ask it about this domain."),
-                    ),
-                ),
-                Field(
-                    "hosts",
-                    "items",
-                    "host",
-                    "Names the server knows, by address.",
-                    "live",
-                    fields=(
-                        Field("ip", "ip", "@ip", effect="live", required=True, doc="The address."),
-                        Field("hostnames", "words", "hostname", effect="live", doc="Its names."),
-                    ),
-                ),
-            ),
-        ),
-        Field(
-            "ips",
-            "items",
-            "ip",
-            "Addresses of the network, the first IPv4 one first.",
-            fields=(
-                Field(
-                    "address",
-                    "cidr",
-                    ".",
-                    doc="Address of the host on the network, with prefix length: V(192.168.122.1/24).",
-                ),
-                Field("dhcp", "dict", "dhcp", "The network's DHCP server.", "live", fields=DHCP),
-            ),
-        ),
-        Field(
-            "xml",
-            "text",
-            doc="libvirt's own network XML. Its elements count as declared; typed fields win over it.",
-        ),
-        Field("autostart", "bool", effect="live", doc="Whether the network starts with the host."),
-        Field(
-            "state",
-            effect="live",
-            choices=STATES,
-            default="present",
-            doc="V(present) defines the network and leaves it active or inactive as it is.",
-        ),
-    ),
-)
+NETWORK = Kind("network", "networks", "network", "network.rng", FIELDS)

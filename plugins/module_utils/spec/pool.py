@@ -5,70 +5,33 @@
 
 from __future__ import annotations
 
-from .field import Field, Kind
+from .field import Kind
+from .table import rows
 
-STATES = ("present", "active", "inactive", "absent")
+FIELDS = rows("""
+- name  name  name  create required
+    Name of the pool; it identifies the pool.
+- uuid  uuid  uuid  create
+    UUID. Left out, a new pool's is derived from the host and the name.
+- type  text  @type  create =dir
+    Kind of storage. Others than V(dir) are described by O(xml).
+- path  path  target/path
+    Directory of the pool on the host.
+- permissions  dict  target/permissions  create
+    Permissions the directory is made with.
+    - mode  line  mode  create
+        Mode of the directory in octal, as a string: V('0711').
+    - owner  int  owner  create
+        Numeric user id of the directory's owner.
+    - group  int  group  create
+        Numeric group id of the directory's group.
+- xml  text  -
+    libvirt's own pool XML. Its elements count as declared; typed fields win over it.
+- autostart  bool  -  live
+    Whether the pool starts with the host.
+- state  text  -  live =present|active|inactive|absent default=present
+    V(present) defines the pool and leaves it active or inactive as it is. V(active) also makes its directory when
+    that is missing. V(absent) removes the definition; the data stays.
+""")
 
-POOL = Kind(
-    "pool",
-    "pools",
-    "pool",
-    "storagepool.rng",
-    (
-        Field(
-            "name",
-            "name",
-            "name",
-            required=True,
-            effect="create",
-            doc="Name of the pool; it identifies the pool.",
-        ),
-        Field(
-            "uuid",
-            "uuid",
-            "uuid",
-            effect="create",
-            doc="UUID. Left out, a new pool's is derived from the host and the name.",
-        ),
-        Field(
-            "type",
-            path="@type",
-            effect="create",
-            doc="Kind of storage. Others than V(dir) are described by O(xml).",
-            choices=("dir",),
-        ),
-        Field("path", "path", "target/path", doc="Directory of the pool on the host."),
-        Field(
-            "permissions",
-            "dict",
-            "target/permissions",
-            effect="create",
-            fields=(
-                Field(
-                    "mode",
-                    "line",
-                    "mode",
-                    effect="create",
-                    doc="Mode of the directory in octal, as a string: V('0711').",
-                ),
-                Field("owner", "int", "owner", effect="create", doc="Numeric user id of the directory's owner."),
-                Field("group", "int", "group", effect="create", doc="Numeric group id of the directory's group."),
-            ),
-            doc="Permissions the directory is made with.",
-        ),
-        Field(
-            "xml",
-            "text",
-            doc="libvirt's own pool XML. Its elements count as declared; typed fields win over it.",
-        ),
-        Field("autostart", "bool", effect="live", doc="Whether the pool starts with the host."),
-        Field(
-            "state",
-            effect="live",
-            choices=STATES,
-            default="present",
-            doc="V(present) defines the pool and leaves it active or inactive as it is. V(active) also makes its directory "
-            "when that is missing. V(absent) removes the definition; the data stays.",
-        ),
-    ),
-)
+POOL = Kind("pool", "pools", "pool", "storagepool.rng", FIELDS)
