@@ -4,7 +4,7 @@
 """lxml trees: parse text from users and hosts safely, address nodes by simple paths, write them back.
 
 Paths are libvirt's own element names joined by "/", relative to a parent, with an optional final "@attribute":
-"cpu/@mode", "os/type", "@type", "." for the parent itself.
+"cpu/@mode", "os/type", "@type", "." for the parent itself. A tag of another namespace has its prefix: "qemu:arg".
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ else:
     LXML_ERROR = None
 
 Element = Any
+
+# The namespaces that a path may name (https://libvirt.org/formatdomain.html, https://libvirt.org/drvqemu.html).
+NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+_PREFIXES = {namespace: prefix for prefix, namespace in NAMESPACES.items()}
 
 
 class BadXml(ValueError):
@@ -64,9 +68,29 @@ def canonical(root: Element) -> bytes:
     return bytes(etree.tostring(root, method="c14n"))
 
 
+def clark(tag: str) -> str:
+    """A path's tag as lxml names it: "qemu:arg" → "{http://…}arg"."""
+    prefix, colon, name = tag.partition(":")
+    return f"{{{NAMESPACES[prefix]}}}{name}" if colon and prefix in NAMESPACES else tag
+
+
+def _nsmap(tag: str) -> dict[str, str] | None:
+    """What declares the prefix of a path's tag in the element itself."""
+    prefix = tag.partition(":")[0]
+    return {prefix: NAMESPACES[prefix]} if prefix in NAMESPACES else None
+
+
+def plain(tag: str) -> str:
+    """Lxml's name of a tag as a path has it; a namespace that no path may name stays as it is."""
+    if not tag.startswith("{"):
+        return tag
+    namespace, _brace, name = tag[1:].partition("}")
+    return f"{_PREFIXES[namespace]}:{name}" if namespace in _PREFIXES else tag
+
+
 def element(tag: str, text: str | None = None, **attributes: str) -> Element:
     """A new element with this text and these attributes."""
-    new = etree.Element(tag, dict(attributes))
+    new = etree.Element(clark(tag), dict(attributes), nsmap=_nsmap(tag))
     new.text = text
     return new
 
@@ -86,7 +110,12 @@ def split(path: str) -> tuple[str, str | None]:
 
 def find(parent: Element, path: str) -> Element | None:
     """The first element at this path, or None."""
-    return parent if path == "." else parent.find(path)
+    return parent if path == "." else parent.find(path, NAMESPACES)
+
+
+def find_all(parent: Element, path: str) -> list[Element]:
+    """All elements at this path."""
+    return [parent] if path == "." else list(parent.findall(path, NAMESPACES))
 
 
 def get(parent: Element, path: str) -> str | None:
@@ -105,8 +134,11 @@ def make(parent: Element, path: str) -> Element:
     """The element at this path, made together with the elements above it when it is not there yet."""
     node = parent
     for tag in [] if path == "." else path.split("/"):
-        child = node.find(tag)
-        node = etree.SubElement(node, tag) if child is None else child
+        name = clark(tag)
+        child = node.find(name)
+        if child is None:
+            child = etree.SubElement(node, name, nsmap=_nsmap(tag))
+        node = child
     return node
 
 
@@ -139,7 +171,7 @@ def by_tag(parent: Element) -> dict[str, list[Element]]:
     groups: dict[str, list[Element]] = {}
     for child in parent:
         if is_element(child):
-            groups.setdefault(child.tag, []).append(child)
+            groups.setdefault(plain(child.tag), []).append(child)
     return groups
 
 

@@ -139,7 +139,7 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
 
 def _take_items(node: tree.Element, field: Field, rules: Rules, at: str) -> list[Exported] | None:
     """The items of a list. What an item has beside its fields stays, under the key by which it is found again."""
-    children = node.findall(field.path or "")
+    children = tree.find_all(node, field.path or "")
     rests = [copy.deepcopy(child) for child in children]
     items = [_take(rest, field.fields, rules, at) for rest in rests]
     if not items or not all(_complete(item, field) for item in items):
@@ -183,7 +183,7 @@ def _erase(node: tree.Element, path: str) -> None:
         for name in ("address", "prefix", "netmask", "family"):
             node.attrib.pop(name, None)
         return
-    for found in [node] if where == "." else node.findall(where):
+    for found in tree.find_all(node, where):
         if attribute:
             found.attrib.pop(attribute, None)
         else:

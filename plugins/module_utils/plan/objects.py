@@ -194,9 +194,9 @@ def undeclared(want: Wanted, root: tree.Element) -> tuple[str, ...]:
     for path in sorted(want.lists):
         if not path.startswith("devices/"):
             continue
-        entries = [node for node in want.document.findall(path) if not node.get(ABSENT)]
+        entries = [node for node in tree.find_all(want.document, path) if not node.get(ABSENT)]
         declared = set(keys_among(want.rules, path, entries) or [])
-        nodes = root.findall(path)
+        nodes = tree.find_all(root, path)
         for key, node in zip(keys_among(want.rules, path, nodes) or [], nodes):
             if key not in declared:
                 found.append(key_in_words(Place(path, key, node), want.rules))

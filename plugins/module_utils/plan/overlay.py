@@ -136,7 +136,7 @@ def _merge_children(
     edits: list[Edit],
 ) -> None:
     where = join(path, tag)
-    current = [node for node in have if node.tag == tag]
+    current = tree.find_all(have, tag)
     if key_of(rules, where, wanted[0], 0) is not None:
         _merge_keyed(have, current, wanted, rules, where, trail, edits)
     elif len(wanted) == 1 and len(current) <= 1 and rules.types.get(where) != "items":

@@ -15,7 +15,12 @@ from typing import Any, NamedTuple
 from .. import tree
 from ..spec.field import Field, Kind
 from . import values
-from .known import KNOWN, Known
+from .known import Known
+from .known_domain import DOMAIN
+from .known_network import NETWORK
+from .known_storage import POOL
+
+KNOWN: dict[str, Known] = {"domain": DOMAIN, "network": NETWORK, "pool": POOL}
 
 
 class Rules(NamedTuple):

@@ -21,6 +21,7 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 
 _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+_CPUSET = re.compile(r"^\^?\d{1,5}(-\d{1,5})?(,\^?\d{1,5}(-\d{1,5})?)*$")
 _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
@@ -178,6 +179,25 @@ def _address(text: str) -> Any:
         return text
 
 
+def _cpuset(value: Any) -> str:
+    text = str(value).replace(" ", "")
+    if not _CPUSET.match(text):
+        raise ValueError(f"{value!r} is not a set of numbers such as '0-3,^2,8'")
+    return text
+
+
+def _numbers(text: str) -> Any:
+    """A set of numbers, whatever way it is written: libvirt writes "0,1,2,5" as "0-2,5" (virBitmapFormat)."""
+    if not _CPUSET.match(text.replace(" ", "")):
+        return text
+    found: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        first, _dash, last = part.lstrip("^").partition("-")
+        numbers = range(int(first), int(last or first) + 1)
+        found = found.difference(numbers) if part.startswith("^") else found.union(numbers)
+    return frozenset(found)
+
+
 def _identity(text: str) -> str:
     return text
 
@@ -209,6 +229,7 @@ VALUES: dict[str, Value] = {
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),
     "on_off": Value(_on_off, _truth, _truth),
+    "cpuset": Value(_cpuset, _identity, _numbers),
     "raw": Value(str, _identity, _identity),
 }
 

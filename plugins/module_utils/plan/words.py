@@ -166,7 +166,7 @@ def read_fields(node: tree.Element, fields: tuple[Field, ...]) -> dict[str, Any]
 def _read(node: tree.Element, field: Field) -> Any:
     path = field.path or "."
     if field.type == "items":
-        return [read_fields(child, field.fields) for child in node.findall(path)] or None
+        return [read_fields(child, field.fields) for child in tree.find_all(node, path)] or None
     if field.type == "dict":
         child = tree.find(node, path)
         return None if child is None else read_fields(child, field.fields) or None
@@ -179,7 +179,7 @@ def read_value(node: tree.Element, field: Field) -> Any:
     path = field.path or "."
     if field.type == "words":
         where, attribute = tree.split(path)
-        return [child.get(attribute) if attribute else child.text for child in node.findall(where)] or None
+        return [child.get(attribute) if attribute else child.text for child in tree.find_all(node, where)] or None
     if field.type == "flag":
         return True if tree.find(node, path) is not None else None
     if field.type == "size":

@@ -23,6 +23,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "uuid": "str",
     "int": "int",
     "size": "str",
+    "cpuset": "str",
     "cidr": "str",
     "ip": "str",
     "yes_no": "bool",
