@@ -12,7 +12,7 @@ from typing import Any, Callable
 from .. import tree
 from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
-from ..plan.values import size_text
+from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
@@ -232,6 +232,48 @@ def _balloon(connection: Connection, domain: Any, args: Args) -> str | None:
     return until_balloon(connection, domain, args["kib"])
 
 
+def _stats(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setMemoryStatsPeriod(args["period"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+_TUNE = {
+    "scheduler": "setSchedulerParametersFlags",
+    "memory": "setMemoryParameters",
+    "blkio": "setBlkioParameters",
+    "numa": "setNumaParameters",
+}
+
+
+def _tune(_connection: Connection, domain: Any, args: Args) -> None:
+    getattr(domain, _TUNE[args["what"]])(dict(args["values"]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _limit(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setBlockIoTune(args["target"], dict(args["values"]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _vcpus(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setVcpusFlags(args["count"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _lifecycle(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setLifecycleAction(args["event"], args["action"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _iothread(_connection: Connection, domain: Any, args: Args) -> None:
+    (domain.addIOThread if args["add"] else domain.delIOThread)(args["id"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _pin(connection: Connection, domain: Any, args: Args) -> None:
+    wanted = VALUES["cpuset"].same(args["cpus"])
+    cpus = tuple(number in wanted for number in range(connection.open.getCPUMap()[0]))
+    if args["what"] == "emulator":
+        domain.pinEmulator(cpus, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    else:
+        call = domain.pinVcpuFlags if args["what"] == "vcpu" else domain.pinIOThread
+        call(args["id"], cpus, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
 def _describe(_connection: Connection, domain: Any, args: Args) -> None:
     what = libvirt.VIR_DOMAIN_METADATA_TITLE if args["what"] == "title" else libvirt.VIR_DOMAIN_METADATA_DESCRIPTION
     domain.setMetadata(what, args["text"], None, None, libvirt.VIR_DOMAIN_AFFECT_LIVE)
@@ -302,6 +344,13 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "detach"): _detach,
     ("domain", "update_device"): _update_device,
     ("domain", "balloon"): _balloon,
+    ("domain", "vcpus"): _vcpus,
+    ("domain", "tune"): _tune,
+    ("domain", "limit"): _limit,
+    ("domain", "pin"): _pin,
+    ("domain", "lifecycle"): _lifecycle,
+    ("domain", "iothread"): _iothread,
+    ("domain", "stats"): _stats,
     ("domain", "describe"): _describe,
     ("domain", "metadata"): _metadata,
 }

@@ -211,12 +211,15 @@ def check_uuid(want: Wanted, root: tree.Element, before: str | None, site: Site)
 
 
 def effect_of(edit: Edit, rules: Rules) -> str:
-    """When an edit becomes true: the effect of the nearest field, "restart" where there is none."""
+    """When an edit becomes true: the effect of the nearest field, "restart" where there is none.
+
+    That a list changes while a guest runs says that its entries come and go, and nothing of what is in one of them.
+    """
     path = edit.path
     while path:
         field = rules.fields.get(path)
         if field is not None:
-            return field.effect
+            return "restart" if field.type == "items" and path != edit.path else field.effect
         path = path.rpartition("/")[0]
     return "restart"
 
