@@ -179,6 +179,10 @@ def _shutdown(connection: Connection, domain: Any, args: Args) -> None:
     until_off(connection, domain, args["timeout"], args["force"])
 
 
+def _save(_connection: Connection, domain: Any, _args: Args) -> None:
+    domain.managedSave(0)
+
+
 def _undefine_domain(_connection: Connection, domain: Any, _args: Args) -> None:
     """Undefine with all that libvirt keeps beside the definition; flags that an older release lacks are left out."""
     flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -337,6 +341,7 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "resume"): lambda _connection, domain, _args: domain.resume(),
     ("domain", "suspend"): lambda _connection, domain, _args: domain.suspend(),
     ("domain", "wakeup"): lambda _connection, domain, _args: domain.pMWakeup(0),
+    ("domain", "save"): _save,
     ("domain", "reset"): lambda _connection, domain, _args: domain.reset(0),
     ("domain", "undefine"): _undefine_domain,
     ("domain", "autostart"): _autostart,

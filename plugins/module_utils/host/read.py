@@ -112,7 +112,7 @@ def _network(network: Any) -> Network:
     return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
 
 
-_FLAGS = (1, 4, 1024)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART
+_FLAGS = (1, 4, 1024, 256)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART, _MANAGEDSAVE
 _STATES = {
     0: "running",
     1: "running",
@@ -132,8 +132,8 @@ def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
     for domain in conn.listAllDomains(0):
         name = domain.name()
         if scope.everything or name in scope.domains or (scope.macs and _has_any(domain, scope.macs)):
-            active, persistent, autostart = (name in told[flag] for flag in _FLAGS)
-            value = _unless_gone(lambda item: _domain(item, active, persistent, autostart), domain)  # noqa: B023 - called at once
+            active, persistent, autostart, saved = (name in told[flag] for flag in _FLAGS)
+            value = _unless_gone(lambda item: _domain(item, active, persistent, autostart, saved), domain)  # noqa: B023 - called at once
             if value is not None:
                 found[name] = value
     return found
@@ -145,13 +145,14 @@ def _has_any(domain: Any, macs: frozenset[str]) -> bool:
     return not macs.isdisjoint(_MAC.findall(text.lower()))
 
 
-def _domain(domain: Any, active: bool, persistent: bool, autostart: bool) -> Domain:
+def _domain(domain: Any, active: bool, persistent: bool, autostart: bool, saved: bool) -> Domain:
     """One guest in full, with its secrets: comparing a password needs it."""
     live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE) if active else None
     flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
     inactive = domain.XMLDesc(flags) if persistent or live is None else live
-    state = _STATES.get(domain.state()[0], "stopped") if active else "stopped"
-    return Domain(domain.name(), inactive, live, state, autostart, persistent)
+    state = _STATES.get(domain.state()[0], "stopped") if active else "saved" if saved else "stopped"
+    image = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE) if state == "saved" else None
+    return Domain(domain.name(), inactive, live, state, autostart, persistent, image)
 
 
 def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:

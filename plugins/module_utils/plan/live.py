@@ -58,9 +58,10 @@ def live_plan(
     want: Wanted, current: Domain | None, root: tree.Element, before: ownership.Owned, settled: bool, host: Host
 ) -> Live:
     """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now."""
-    if current is None or current.live is None:
+    running_or_saved = current and (current.live or current.image)
+    if not running_or_saved:
         return Live((), (), ())
-    live = tree.parse(current.live)
+    live = tree.parse(running_or_saved)
     owned = ownership.read(live)
     most = limits(live)
     present = {f"devices/{node.tag}" for node in live.iterfind("devices/*")}
@@ -69,6 +70,8 @@ def live_plan(
     edits = [edit for edit in edits if not _expanded(edit, cpu, tree.get(root, "cpu/@mode"))]
     # A running guest has the port that libvirt chose for it.
     edits = [edit for edit in edits if (edit.path, edit.after) != ("devices/graphics/@port", "-1")]
+    if current is None or current.live is None:
+        return Live((), tuple(edits), ())
     devices: dict[object, list[Edit]] = {}
     plain: list[Edit] = []
     for edit in edits:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from . import devices
-from .field import Kind
+from .field import Field, Kind
 from .table import rows
 
 CPU = rows("""
@@ -111,10 +111,14 @@ FIELDS = rows(
 - xml  text  -
     libvirt's own domain XML. Its elements count as declared; typed fields win over it. A new guest that is
     declared with it gets none of this collection's default devices.
+- adopt  bool  -  live default=false
+    Whether a guest that is as declared already, and was made by somebody else, is noted as declared here, so that what
+    leaves the declaration later is removed. Without it that begins with the first change.
 - autostart  bool  -  live
     Whether the guest starts with the host.
-- state  text  -  live =present|running|stopped|paused|absent|restarted|reset default=present
-    V(present) defines the guest and leaves its power as it is. V(stopped) asks the guest to shut down and waits.
+- state  text  -  live =present|running|stopped|paused|saved|absent|restarted|reset default=present
+    V(present) defines the guest and leaves its power as it is. V(stopped) asks the guest to shut down and waits; a
+    saved guest stays saved. V(saved) saves the guest's memory on the host and stops it, V(running) restores it.
     V(absent) removes the definition and keeps the disks. V(restarted) and V(reset) act on every run.
 - restart  text  -  live =never|if_needed default=never
     Whether a running guest may be shut down and started again when a change needs it. With V(never) such changes
@@ -143,4 +147,19 @@ FIELDS = rows(
     wait_for=WAIT_FOR,
 )
 
-DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS)
+# Lists in which libvirt puts devices of its own, so that they can never hold only what is declared.
+FILLED = frozenset(("controllers", "inputs", "consoles", "audios", "hubs", "panics"))
+
+EXCLUSIVE = Field(
+    "exclusive",
+    "words",
+    effect="live",
+    choices=tuple(
+        field.name
+        for field in FIELDS
+        if field.type == "items" and (field.path or "").startswith("devices/") and field.name not in FILLED
+    ),
+    doc="Lists of devices that hold what is declared and nothing else: what others put there is removed.",
+)
+
+DOMAIN = Kind("domain", "domains", "domain", "domain.rng", (*FIELDS, EXCLUSIVE))

@@ -157,8 +157,9 @@ _POWER: dict[str, Callable[[Domain, Args], Domain | None]] = {
     ),
     "autostart": lambda domain, args: domain._replace(autostart=args["on"]),
     "start": lambda domain, args: domain._replace(
-        live=domain.inactive, state="paused" if args.get("paused") else "running"
+        live=domain.image or domain.inactive, state="paused" if args.get("paused") else "running", image=None
     ),
+    "save": lambda domain, _args: domain._replace(live=None, state="saved", image=domain.live),
     "shutdown": lambda domain, _args: domain._replace(live=None, state="stopped") if domain.persistent else None,
     "suspend": lambda domain, _args: domain._replace(state="paused"),
     "resume": lambda domain, _args: domain._replace(state="running"),
