@@ -13,18 +13,24 @@ from .host.read import Lease, Scope, read_host, read_leases
 from .host.wait import until_ready
 from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
 from .plan.problem import Declined
-from .plan.stack import Stack, plan_stack
+from .plan.stack import Earlier, Stack, plan_stack
 
 
 def converge(
-    connection: Connection, stack: Stack, scope: Scope, plan: Plan, awaited: list[Awaited], parallel: int, stop: bool
+    connection: Connection,
+    stack: Stack,
+    scope: Scope,
+    earlier: Earlier,
+    awaited: list[Awaited],
+    parallel: int,
+    stop: bool,
 ) -> tuple[Plan, dict[Id, Result], dict[str, list[str]]]:
     """Make a plan true. Returns the plan with what still waits then, what became of each object, and the addresses of
     the guests that were waited for.
     """
-    stale = _stale_leases(connection, plan, awaited)
-    results = apply_plan(connection, plan, parallel, stop)
-    after, results = _verified(connection, stack, scope, plan, results)
+    stale = _stale_leases(connection, earlier.plan, awaited)
+    results = apply_plan(connection, earlier.plan, parallel, stop)
+    after, results = _verified(connection, stack, scope, earlier, results)
     if any(result.error for result in results.values()):
         return after, results, {}
     late, addresses = until_ready(connection, awaited, stale)
@@ -41,17 +47,18 @@ def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) ->
 
 
 def _verified(
-    connection: Connection, stack: Stack, scope: Scope, plan: Plan, results: Mapping[Id, Result]
+    connection: Connection, stack: Stack, scope: Scope, earlier: Earlier, results: Mapping[Id, Result]
 ) -> tuple[Plan, dict[Id, Result]]:
     """The plan with what still waits, and results in which that which did not stick is an error.
 
-    The host is read and planned again: nothing of what was done may be left to do.
+    The host is read and planned again: nothing of what was done may be left to do. Guests that had nothing to do, and are
+    as they were, are not planned again.
     """
-    checked = dict(results)
+    checked, plan = dict(results), earlier.plan
     if not plan.changed or any(result.error for result in results.values()):
         return plan, checked
     try:
-        again = plan_stack(_settled(stack), read_host(connection, scope))
+        again = plan_stack(_settled(stack), read_host(connection, scope), earlier)
     except Declined as error:
         # The declaration was right before: what was made of it is not (a fetched image is larger than its size).
         done = next((key for key, result in checked.items() if result.done), plan.objects[0].id)

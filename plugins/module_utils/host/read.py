@@ -21,7 +21,8 @@ _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
-    macs: declared MAC addresses, whose other owners are read as well.
+    macs: declared MAC addresses, whose other owners are read as well. sized: guests whose disks' volumes are looked at, since
+    a size is declared.
     """
 
     domains: frozenset[str]
@@ -29,6 +30,7 @@ class Scope(NamedTuple):
     everything: bool
     machines: bool
     macs: frozenset[str] = frozenset()
+    sized: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -39,7 +41,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         domains = _domains(conn, scope)
         new = any(name not in domains for name in scope.domains)
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
-        scope = scope._replace(volumes=scope.volumes | _disk_names(domains))
+        scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized))
         return Host(
             uri=connection.uri,
             identity=_identity(connection),
@@ -54,9 +56,9 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         )
 
 
-def _disk_names(domains: Mapping[str, Domain]) -> frozenset[str]:
-    """Names of the files that guests stand on: the size and format of a disk are its volume's."""
-    return frozenset(name for domain in domains.values() for name in _SOURCE.findall(domain.inactive))
+def _disk_names(domains: Mapping[str, Domain], sized: frozenset[str]) -> frozenset[str]:
+    """Names of the files that these guests stand on: the size of a disk is its volume's."""
+    return frozenset(name for guest in sized if guest in domains for name in _SOURCE.findall(domains[guest].inactive))
 
 
 def _identity(connection: Connection) -> str:
