@@ -74,12 +74,22 @@ def _verified(
         checked[item.id] = result._replace(
             error="{} {}: was written, but libvirt does not have it as declared: {}".format(*item.id, paths)
         )
-    merged = tuple(_with_pending(item, left.get(item.id)) for item in plan.objects)
+    merged = tuple(_with_pending(item, left.get(item.id), checked.get(item.id)) for item in plan.objects)
     return Plan(merged), checked
 
 
-def _with_pending(item: ObjectPlan, after: ObjectPlan | None) -> ObjectPlan:
-    return item if after is None else item._replace(pending=after.pending, undeclared=after.undeclared)
+def _with_pending(item: ObjectPlan, after: ObjectPlan | None, result: Result | None) -> ObjectPlan:
+    """The plan of an object with what is pending now: what could not be done at all, and what the hypervisor declined."""
+    if after is None:
+        return item
+    if result is None or not result.waiting:
+        return item._replace(pending=after.pending, undeclared=after.undeclared)
+    declined = tuple(change._replace(effect="restart") for change in after.changes)
+    return item._replace(
+        changes=item.changes if result.done else (),
+        pending=after.pending + declined,
+        undeclared=after.undeclared,
+    )
 
 
 def _settled(stack: Stack) -> Stack:

@@ -183,13 +183,14 @@ def _without(place: Place, later: list[Edit]) -> tree.Element | None:
     node = copy.deepcopy(place.node)
     for edit in later:
         path = edit.path[len(place.path) + 1 :]
-        is_text = isinstance(edit.after, str) and isinstance(edit.before, (str, type(None)))
-        if len(edit.trail) > 1 or not is_text or path.startswith(("source", "@type")):
+        if len(edit.trail) > 1 or not isinstance(edit.after, str) or path.startswith(("source", "@type")):
             return None
-        if edit.before is None:
+        if isinstance(edit.before, str):
+            tree.put(node, path, edit.before)
+        elif edit.before is None:
             tree.erase(node, path)
         else:
-            tree.put(node, path, edit.before)
+            return None
     return node
 
 

@@ -157,7 +157,9 @@ def _check_disks(site: Site, guests: Mapping[str, Declared]) -> None:
                 continue
             other = owners.setdefault(source, name)
             if other != name and not (_stands_on(site, name, source) and _stands_on(site, other, source)):
-                words = f"{source[1]} is a disk of guest {other} too; two that write destroy it: say shareable or readonly"
+                words = (
+                    f"{source[1]} is a disk of guest {other} too; two that write destroy it: say shareable or readonly"
+                )
                 site.problems.add("domain {}: disks[{}]".format(name, item["target"]), words)
 
 

@@ -13,11 +13,12 @@ EFFECTS = {"live": "at once", "restart": "at the next start", "create": "when it
 HEAD = """\
 # When a change takes effect
 
-Every option of each kind of object, where it stands in libvirt's document, and when a change of it becomes true for an
-object that is running. *At once*: the running object is changed where the hypervisor and the guest allow it; what they
-decline waits for a restart, and the result says so. *At the next start*: the definition is changed, and the difference is
-reported as pending on every run until it is true. *When it is made*: identifies the object, or says how it comes into
-being; a change to what is there already is refused or without effect, as the option's documentation says.
+Every option of each kind of object, where it stands in libvirt's document, and when a change of it becomes true for
+an object that is running. *At once*: the running object is changed where the hypervisor and the guest allow it, and
+what they decline waits for a restart, and the result says so. *At the next start*: the definition is changed, and the
+difference is reported as pending on every run until it is true. *When it is made*: identifies the object, or says how
+it comes into being; a change to what is there already is refused or without effect, as the option's documentation
+says.
 
 Made from the tables of fields by `pytest tests/unit/test_pages.py --regenerate`.
 """
@@ -27,7 +28,12 @@ def effects_page() -> str:
     """docs/effects.md."""
     lines = [HEAD]
     for kind in KINDS:
-        lines += [f"## {kind.plural}", "", "| option | in libvirt's document | a change takes effect |", "|---|---|---|"]
+        lines += [
+            f"## {kind.plural}",
+            "",
+            "| option | in libvirt's document | a change takes effect |",
+            "|---|---|---|",
+        ]
         above: list[str] = []
         for name, field in walk(kind.fields):
             depth = name.count(".")
