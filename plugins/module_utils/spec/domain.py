@@ -5,24 +5,9 @@
 
 from __future__ import annotations
 
-from . import devices
+from . import devices, machine, tuning
 from .field import Kind
 from .table import rows
-
-CPU = rows("""
-- mode  text  @mode  =custom|host-model|host-passthrough|maximum
-    How the guest's CPU relates to the host's.
-- model  text  model
-    A named CPU model such as V(qemu64) or V(EPYC), for O(cpu.mode=custom).
-- check  text  @check  =none|partial|full
-    How strictly the CPU that the guest gets is compared with the one asked for.
-- features  items  feature
-    CPU features to add or take away.
-    - name  text  @name  required
-        Name of the feature, for example V(vmx).
-    - policy  text  @policy  =force|require|optional|disable|forbid
-        What becomes of it.
-""")
 
 CLOUD_INIT = rows("""
 - user_data  raw  -  secret
@@ -62,9 +47,7 @@ FIELDS = rows(
     Memory the guest has now (balloon), with unit. Follows O(memory) when left out.
 - vcpus  int  vcpu
     Number of virtual CPUs.
-- cpu  dict  cpu  fields=cpu
-    The virtual CPU.
-- virt_type  text  @type  create =auto|kvm|qemu|test
+- virt_type  text  @type  create =auto|kvm|qemu|test|lxc|xen|hvf|bhyve
     Hypervisor. V(auto) takes V(kvm) for a new guest where the host offers it, else V(qemu) (emulation), and
     leaves an existing guest as it is.
 - arch  text  os/type/@arch  create
@@ -87,6 +70,11 @@ FIELDS = rows(
     What happens when the guest reboots.
 - on_crash  text  on_crash  =destroy|restart|preserve|rename-restart|coredump-destroy|coredump-restart
     What happens when the guest crashes.
+"""
+)
+
+DEVICES = rows(
+    """
 - disks  items  devices/disk  live fields=disks
     Disks, cdroms and floppies.
 - interfaces  items  devices/interface  live fields=interfaces
@@ -138,9 +126,8 @@ FIELDS = rows(
     videos=devices.VIDEOS,
     rngs=devices.RNGS,
     tpm=devices.TPM,
-    cpu=CPU,
     cloud_init=CLOUD_INIT,
     wait_for=WAIT_FOR,
 )
 
-DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS)
+DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS + machine.FIELDS + tuning.FIELDS + DEVICES)
