@@ -4,11 +4,13 @@
 """lxml trees: parse text from users and hosts safely, address nodes by simple paths, write them back.
 
 Paths are libvirt's own element names joined by "/", relative to a parent, with an optional final "@attribute":
-"cpu/@mode", "os/type", "@type", "." for the parent itself. A tag of another namespace has its prefix: "qemu:arg".
+"cpu/@mode", "os/type", "@type", "." for the parent itself. A tag of another namespace has its prefix: "qemu:arg". One
+of several elements may be named by an attribute: "sysinfo[@type='smbios']".
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # The stubs of lxml differ between releases: its things are Any to the type checker.
@@ -25,6 +27,7 @@ Element = Any
 
 # The namespaces that a path may name (https://libvirt.org/formatdomain.html, https://libvirt.org/drvqemu.html).
 NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+_NAMED = re.compile(r"\[@(\w+)='(\w+)'\]$")
 _PREFIXES = {namespace: prefix for prefix, namespace in NAMESPACES.items()}
 
 
@@ -64,8 +67,8 @@ def text_of(root: Element) -> str:
 
 
 def canonical(root: Element) -> bytes:
-    """The same bytes for the same document, whatever its indentation or order of attributes (C14N)."""
-    return bytes(etree.tostring(root, method="c14n"))
+    """The same bytes for the same element, whatever its indentation, order of attributes or what encloses it (C14N)."""
+    return bytes(etree.tostring(root, method="c14n", exclusive=True))
 
 
 def clark(tag: str) -> str:
@@ -102,9 +105,9 @@ def namespaced(tag: str, prefix: str, namespace: str) -> Element:
 
 def split(path: str) -> tuple[str, str | None]:
     """A path as (path of the element, name of the attribute or None)."""
-    if "@" not in path:
+    where, at, attribute = path.rpartition("@")
+    if not at or "]" in attribute:
         return path, None
-    where, _at, attribute = path.rpartition("@")
     return where.rstrip("/") or ".", attribute
 
 
@@ -134,10 +137,13 @@ def make(parent: Element, path: str) -> Element:
     """The element at this path, made together with the elements above it when it is not there yet."""
     node = parent
     for tag in [] if path == "." else path.split("/"):
-        name = clark(tag)
-        child = node.find(name)
+        child = node.find(tag, NAMESPACES)
         if child is None:
-            child = etree.SubElement(node, name, nsmap=_nsmap(tag))
+            named = _NAMED.search(tag)
+            plain_tag = _NAMED.sub("", tag)
+            child = etree.SubElement(node, clark(plain_tag), nsmap=_nsmap(plain_tag))
+            if named is not None:
+                child.set(*named.groups())
         node = child
     return node
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import tree
 from ..spec.field import Field, Kind
-from . import values
+from . import ownership, values
 from .overlay import ABSENT, overlay, size_at
 from .problem import Problems
 from .rules import Rules, for_kind, join
@@ -51,21 +51,31 @@ def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
         try:
             size_at(node, rules.units[path])
         except ValueError:
-            yield "{}: '{}' is not a size in {}".format(path, node.text, node.get("unit") or rules.units[path])
+            yield _no_size(path, node.text, node, rules)
     if node.get("netmask") is not None:
         try:
             values.prefix_of(node.get("netmask"))
         except ValueError:
             yield "{}: '{}' is not a netmask".format(join(path, "@netmask"), node.get("netmask"))
     for name, text in node.attrib.items():
-        if rules.types.get(join(path, "@" + name)) == "ip":
+        at = join(path, "@" + name)
+        if at in rules.units:
+            try:
+                size_at(node, rules.units[at], name)
+            except ValueError:
+                yield _no_size(at, text, node, rules)
+        if rules.types.get(at) == "ip":
             try:
                 values.cidr("{}/{}".format(text, node.get("prefix") or 24))
             except ValueError:
-                yield "{}: '{}' is not an address".format(join(path, "@" + name), text)
+                yield f"{at}: '{text}' is not an address"
     for tag, children in tree.by_tag(node).items():
         for child in children:
             yield from _wrong_values(child, rules, join(path, tag))
+
+
+def _no_size(path: str, text: str | None, node: tree.Element, rules: Rules) -> str:
+    return "{}: '{}' is not a size in {}".format(path, text, node.get("unit") or rules.units[path])
 
 
 def below(where: str, name: str) -> str:
@@ -93,6 +103,10 @@ def _write(parent: tree.Element, field: Field, value: Any, where: str, problems:
         _write_items(parent, field, value, where, problems)
     elif field.type == "words":
         _write_words(parent, path, value, where, problems)
+    elif field.type == "map":
+        _write_map(parent, field, value, where, problems)
+    elif field.type == "fragments":
+        _write_fragments(tree.make(parent, path), value, where, problems)
     elif field.type == "dict":
         write_fields(tree.make(parent, path), field.fields, value, where, problems)
     elif field.type == "flag":
@@ -130,9 +144,8 @@ def _write_size(parent: tree.Element, field: Field, value: Any, where: str, prob
     except ValueError as error:
         problems.add(where, str(error))
         return
-    node = tree.make(parent, field.path or "")
-    node.text = str(-(-count // values.UNITS[field.unit.lower()]))
-    node.set("unit", field.unit)
+    tree.put(parent, field.path or "", str(-(-count // values.UNITS[field.unit.lower()])))
+    tree.make(parent, tree.split(field.path or "")[0]).set("unit", field.unit)
 
 
 def _write_cidr(node: tree.Element, value: Any, where: str, problems: Problems) -> None:
@@ -150,12 +163,10 @@ def _write_cidr(node: tree.Element, value: Any, where: str, problems: Problems) 
 def _write_items(
     parent: tree.Element, field: Field, items: list[dict[str, Any]], where: str, problems: Problems
 ) -> None:
-    above, _slash, tag = (field.path or "").rpartition("/")
-    container = tree.make(parent, above or ".")
+    above, tag, _attribute = _entry(field.path or "")
+    container = tree.make(parent, above)
     if not items:
-        marker = tree.element(tag)
-        marker.set(ABSENT, "yes")
-        container.append(marker)
+        _mark_empty(container, tag)
     for place, item in enumerate(items):
         node = tree.element(tag)
         container.append(node)
@@ -163,19 +174,76 @@ def _write_items(
 
 
 def _write_words(parent: tree.Element, path: str, words: list[str], where: str, problems: Problems) -> None:
-    where, attribute = tree.split(path)
-    above, _slash, tag = where.rpartition("/")
-    container = tree.make(parent, above or ".")
+    above, tag, attribute = _entry(path)
+    container = tree.make(parent, above)
+    if not words:
+        _mark_empty(container, tag)
     for word in words:
         try:
-            values.VALUES["line"].encode(word)
+            text = values.VALUES["line"].encode(word)
         except ValueError as error:
             problems.add(where, str(error))
             continue
-        node = tree.element(tag, None if attribute else str(word))
-        if attribute:
-            node.set(attribute, str(word))
+        node = tree.element(tag)
+        tree.put(node, f"@{attribute}" if attribute else ".", text)
         container.append(node)
+
+
+def _entry(path: str) -> tuple[str, str, str | None]:
+    """A path to the entries of a list as (path of what they are in, their tag, the attribute it names)."""
+    where, attribute = tree.split(path)
+    above, _slash, tag = where.rpartition("/")
+    return above or ".", tag, attribute
+
+
+def _mark_empty(container: tree.Element, tag: str) -> None:
+    """Note that a list is declared to have no entries."""
+    marker = tree.element(tag)
+    marker.set(ABSENT, "yes")
+    container.append(marker)
+
+
+def _write_map(parent: tree.Element, field: Field, given: Mapping[str, Any], where: str, problems: Problems) -> None:
+    above, tag, attribute = _entry(field.path or "")
+    container = tree.make(parent, above)
+    if not given:
+        _mark_empty(container, tag)
+    place, kind = field.value
+    for name, value in given.items():
+        at = f"{where}.{name}"
+        if field.choices and name not in field.choices:
+            problems.add(at, "is not one of " + ", ".join(field.choices))
+            continue
+        try:
+            key = values.VALUES["line"].encode(name)
+            text = values.VALUES[kind].encode(value)
+        except ValueError as error:
+            problems.add(at, str(error))
+            continue
+        node = tree.element(tag)
+        tree.put(node, f"@{attribute}", key)
+        tree.put(node, place, text)
+        container.append(node)
+
+
+def _write_fragments(parent: tree.Element, texts: list[str], where: str, problems: Problems) -> None:
+    """Elements of namespaces of the user's own (virXMLFormatMetadata keeps them as they are)."""
+    for place, text in enumerate(texts):
+        try:
+            node = tree.parse(str(text))
+        except tree.BadXml as error:
+            problems.add(f"{where}[{place}]", str(error))
+            continue
+        if not node.tag.startswith("{"):
+            problems.add(f"{where}[{place}]", f"<{node.tag}> has no namespace; libvirt keeps metadata by namespace")
+            continue
+        if node.tag == ownership.TAG:
+            problems.add(f"{where}[{place}]", "is what this collection itself keeps there")
+            continue
+        if parent.find(node.tag) is not None:
+            problems.add(f"{where}[{place}]", f"{node.tag} is declared twice")
+            continue
+        parent.append(node)
 
 
 def item_name(item: Mapping[str, Any], place: int) -> str:

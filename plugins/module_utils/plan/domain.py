@@ -10,6 +10,7 @@ from typing import Any
 from .. import tree
 from . import ownership
 from .current import Domain
+from .fit import check_parts, fill_parts, settle_parts
 from .guest import macs
 from .live import live_plan
 from .machine import check_machine, without_aliases
@@ -39,11 +40,15 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     uuid = tree.get(root, "uuid") if current else None
     machine = tree.get(root, "os/type/@machine")
     complete(want, root, declared, current is not None)
+    fill_parts(want, root)
     owned = ownership.read(root)
     edits, settled = overlaid(want, root)
     edits = without_aliases(edits, site.host)
     _keep_machine(edits, root, machine)
     edits += _one_boot_order(want, root, site.problems)
+    edits += settle_parts(want, root, edits)
+    if edits:
+        check_parts(want, root, site.problems)
     check_uuid(want, root, uuid, site)
     check_machine(want, site, machine if current else None)
     if current is None and want.raw is None and root.find("memory") is None:

@@ -17,7 +17,7 @@ from ..spec.kinds import KIND
 from . import ownership, values
 from .current import Domain, Host, Network, Pool, Volume
 from .rules import Rules, for_kind, join, key_of
-from .words import read_value
+from .words import map_value, read_value
 
 Exported = dict[str, Any]
 
@@ -132,13 +132,31 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
         if taken and _is_bare(child):
             tree.remove(child)
         return taken or None
+    if field.type == "map":
+        return _take_map(node, field)
     value = read_value(node, field)
     if value is None or (field.choices and not _is_choice(value, field)):
         return None
-    _erase(node, path)
+    _erase(node, path, field.type)
     for where, _text in field.implies:
         _erase(node, where)
     return None if field.secret else value
+
+
+def _take_map(node: tree.Element, field: Field) -> Exported | None:
+    """The entries of a map that say nothing but a key and a value."""
+    where, attribute = tree.split(field.path or "")
+    found: Exported = {}
+    for child in tree.find_all(node, where):
+        key, value, rest = child.get(attribute), map_value(child, field), copy.deepcopy(child)
+        for place in (f"@{attribute}", field.value[0]):
+            _erase(rest, place)
+        if key and value is not None and _is_bare(rest) and (not field.choices or key in field.choices):
+            found[key] = value
+            above = child.getparent()
+            tree.remove(child)
+            _remove_bare(above, node)
+    return found or None
 
 
 def _take_items(node: tree.Element, field: Field, rules: Rules, at: str) -> list[Exported] | None:
@@ -180,16 +198,21 @@ def _is_choice(value: Any, field: Field) -> bool:
     return all(word in field.choices for word in (value if isinstance(value, list) else [value]))
 
 
-def _erase(node: tree.Element, path: str) -> None:
-    """Take a value out, and the elements that are empty without it."""
+def _erase(node: tree.Element, path: str, kind: str = "text") -> None:
+    """Take a value of this type out, and the elements that are empty without it."""
     where, attribute = tree.split(path)
-    if where == "." and attribute is None:
+    if kind == "fragments":
+        for child in tree.find_all(node, path + "/*"):
+            tree.remove(child)
+    if kind == "cidr":
         for name in ("address", "prefix", "netmask", "family"):
             node.attrib.pop(name, None)
         return
     for found in tree.find_all(node, where):
         if attribute:
             found.attrib.pop(attribute, None)
+            if kind == "size":
+                found.attrib.pop("unit", None)
         else:
             found.text = None
             found.attrib.pop("unit", None)

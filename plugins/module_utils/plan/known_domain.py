@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from .. import tree
-from .known import Key, Known, by_attribute, by_place, by_tag, by_text, by_texts
+from . import known_machine
+from .known import Key, Known, by_attribute, by_place, by_text, by_texts
 
 
 def _controller(node: tree.Element, _place: int) -> str:
@@ -26,6 +27,7 @@ def _hostdev(node: tree.Element, place: int) -> str:
 
 
 DOMAIN_KEYS: dict[str, Key] = {
+    **known_machine.KEYS,
     "devices/disk": by_text("target/@dev"),
     "devices/interface": by_attribute("mac/@address"),
     "devices/controller": _controller,
@@ -50,24 +52,14 @@ DOMAIN_KEYS: dict[str, Key] = {
     "devices/lease": by_text("key"),
     "devices/watchdog": by_place,
     "devices/tpm": by_place,
-    "cpu/feature": by_text("@name"),
-    "cpu/numa/cell": by_attribute("@id"),
-    "clock/timer": by_text("@name"),
-    "vcpus/vcpu": by_text("@id"),
-    "cputune/vcpupin": by_text("@vcpu"),
-    "cputune/iothreadpin": by_text("@iothread"),
-    "iothreadids/iothread": by_text("@id"),
-    "numatune/memnode": by_text("@cellid"),
-    "metadata/*": by_tag,
 }
 
 # A changed source type makes the old source meaningless; a changed bus the old address (virt-manager does the same).
 DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
+    **known_machine.DROPS,
     "devices/disk/@type": ("source", "backingStore"),
     "devices/interface/@type": ("source",),
     "devices/disk/target/@bus": ("../address", "../alias"),
-    # Each of these belongs to one mode; libvirt refuses them with another (conf/cpu_conf.c).
-    "cpu/@mode": ("@check", "@match", "@migratable"),
     # libvirt refuses a listen address that differs from the first <listen> (domain_conf.c).
     "devices/graphics/@listen": ("listen",),
 }
@@ -75,7 +67,7 @@ DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
 DOMAIN = Known(
     DOMAIN_KEYS,
     DOMAIN_DROPS,
-    omitted={"cpu/model/@fallback": "allow", "devices/parallel/protocol/@type": "raw"},
+    omitted={**known_machine.OMITTED, "devices/parallel/protocol/@type": "raw"},
     told=(
         "@id",
         "devices/disk/mirror",
@@ -83,6 +75,7 @@ DOMAIN = Known(
         "devices/disk//backingStore/@index",
         "devices/channel/target/@state",
         "devices/disk/target/@tray",
-        "seclabel/imagelabel",
+        *known_machine.TOLD,
     ),
+    unordered=known_machine.UNORDERED,
 )

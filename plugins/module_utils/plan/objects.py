@@ -92,7 +92,9 @@ def list_paths(fields: tuple[Field, ...], declared: Mapping[str, Any], above: st
         if value is None or field.path is None:
             continue
         path = join(above, field.path)
-        if field.type == "items":
+        if field.type == "map":
+            found.append(tree.split(path)[0])
+        elif field.type == "items":
             found.append(path)
             for item in value:
                 found.extend(list_paths(field.fields, item, path))

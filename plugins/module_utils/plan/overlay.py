@@ -10,6 +10,7 @@ unknown elements, addresses, aliases and foreign metadata survive.
 from __future__ import annotations
 
 import copy
+import re
 from typing import NamedTuple
 
 from .. import tree
@@ -17,6 +18,7 @@ from . import values
 from .rules import Rules, join, key_of, keys_among, read_attribute
 
 # In a declared tree: this element, or this attribute, shall not be there.
+_OTHER_WAY = re.compile(r"^(read|write)_")
 ABSENT = "{urn:kvmfleet:libvirt}absent"
 
 
@@ -56,22 +58,25 @@ def _merge(
     edits: list[Edit],
 ) -> None:
     # A change of type empties the source, so the elements that a change drops go before children are merged.
+    for name, text in want.attrib.items():
+        if name == ABSENT or (name == "unit" and (path in rules.units or path in rules.sized)):
+            continue
+        if _merge_attribute(have, want, name, text, rules, path, trail, edits):
+            _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
+    text = (want.text or "").strip()
     if path in rules.units:
-        _merge_size(have, want, rules, path, trail, edits)
-    else:
-        for name, text in want.attrib.items():
-            if name != ABSENT and _merge_attribute(have, name, text, rules, path, trail, edits):
-                _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
-        text = (want.text or "").strip()
-        if text and not rules.same(path, text, (have.text or "").strip()):
-            edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
-            have.text = want.text
+        _merge_size(have, want, None, rules, path, trail, edits)
+    elif text and not rules.same(path, text, (have.text or "").strip()):
+        edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
+        have.text = want.text
+        _drop(have, want, rules.known.drops.get(path, ()))
     for tag, wanted in tree.by_tag(want).items():
         _merge_children(have, tag, wanted, rules, path, trail, edits)
 
 
 def _merge_attribute(
     have: tree.Element,
+    want: tree.Element,
     name: str,
     text: str,
     rules: Rules,
@@ -80,6 +85,8 @@ def _merge_attribute(
     edits: list[Edit],
 ) -> bool:
     where = join(path, "@" + name)
+    if where in rules.units:
+        return _merge_size(have, want, name, rules, where, trail, edits)
     before = read_attribute(have, name)
     if rules.same(where, text, before):
         return False
@@ -106,24 +113,33 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
 def _merge_size(
     have: tree.Element,
     want: tree.Element,
+    attribute: str | None,
     rules: Rules,
     path: str,
     trail: tuple[Place, ...],
     edits: list[Edit],
-) -> None:
-    wanted, current = size_at(want, rules.units[path]), size_at(have, rules.units[path])
-    if wanted != current:
-        edits.append(Edit(path, None if current is None else str(current), str(wanted), trail))
+) -> bool:
+    wanted, current = (size_at(node, rules.units[path], attribute) for node in (want, have))
+    if wanted is None or wanted == current:
+        return False
+    edits.append(Edit(path, None if current is None else str(current), str(wanted), trail))
+    if attribute:
+        have.set(attribute, want.get(attribute))
+    else:
         have.text = want.text
-        have.attrib.pop("unit", None)
-        if want.get("unit"):
-            have.set("unit", want.get("unit"))
+    have.attrib.pop("unit", None)
+    if want.get("unit"):
+        have.set("unit", want.get("unit"))
+    return True
 
 
-def size_at(node: tree.Element, unit: str) -> int | None:
-    """A size element in bytes; None when it is empty. unit: the one that counts when the element names none."""
-    text = (node.text or "").strip()
-    return values.scaled(text, node.get("unit") or unit) if text else None
+def size_at(node: tree.Element, unit: str, attribute: str | None = None) -> int | None:
+    """The size in an element's text, or in this attribute of it, in bytes; None when there is none.
+
+    unit: the one that counts when the element names none.
+    """
+    text = (node.get(attribute) if attribute else node.text) or ""
+    return values.scaled(text.strip(), node.get("unit") or unit) if text.strip() else None
 
 
 def _merge_children(
@@ -170,7 +186,7 @@ def _merge_single(
 
 def _says_nothing(want: tree.Element, rules: Rules, where: str) -> bool:
     """Whether all that a declared element says is what libvirt leaves out because it means the same."""
-    if where in rules.units or rules.types.get(where) == "flag" or not (len(want) or want.attrib):
+    if (where in rules.units and want.text) or rules.types.get(where) == "flag" or not (len(want) or want.attrib):
         return where in rules.known.omitted and rules.same(where, (want.text or "").strip(), None)
     return not _probe(tree.element(want.tag), want, rules, where)
 
@@ -184,11 +200,14 @@ def _text(node: tree.Element, rules: Rules, where: str) -> str | None:
 def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place, ...], edits: list[Edit]) -> None:
     """A new element that is not an item is told as its attributes and texts, in the words the user declared them in."""
     found = len(edits)
-    if where in rules.units or ((node.text or "").strip() and not len(node)):
+    if (node.text or "").strip() and not len(node):
         edits.append(Edit(where, None, _text(node, rules, where), trail))
-    if where not in rules.units:
-        for name, text in node.attrib.items():
-            edits.append(Edit(join(where, "@" + name), None, text, trail))
+    for name, text in node.attrib.items():
+        at = join(where, "@" + name)
+        if at in rules.units:
+            text = str(size_at(node, rules.units[at], name))
+        if name != "unit" or not (where in rules.units or where in rules.sized):
+            edits.append(Edit(at, None, text, trail))
     for tag, children in tree.by_tag(node).items():
         below = join(where, tag)
         keys = keys_among(rules, below, children)
@@ -221,8 +240,18 @@ def _merge_keyed(
         if node is None:
             node = add(have, want)
             edits.append(Edit(where, None, node, (*trail, Place(where, key, node))))
+        elif where.startswith("metadata/"):
+            _replace(node, want, (*trail, Place(where, key, node)), edits)
         else:
             _merge(node, want, rules, where, (*trail, Place(where, key, node)), edits)
+
+
+def _replace(node: tree.Element, want: tree.Element, trail: tuple[Place, ...], edits: list[Edit]) -> None:
+    """Put a piece of somebody's metadata in the place of the one that is there: only its author knows what a part means."""
+    if tree.canonical(want) != tree.canonical(node):
+        after = copy.deepcopy(want)
+        edits.append(Edit(trail[-1].path, node, after, trail))
+        node.getparent().replace(node, after)
 
 
 def _merge_list(
@@ -238,6 +267,8 @@ def _merge_list(
     wanted = [node for node in wanted if not node.get(ABSENT)]
     if len(wanted) == len(current) and all(covers(a, b, rules, where) for a, b in zip(current, wanted)):
         return
+    if where in rules.known.unordered and _same_set(current, wanted, rules, where):
+        return
     after = tuple(copy.deepcopy(node) for node in wanted)
     place = have.index(current[0]) if current else len(have)
     for node in current:
@@ -245,6 +276,17 @@ def _merge_list(
     for offset, node in enumerate(after):
         have.insert(place + offset, node)
     edits.append(Edit(where, tuple(current) or None, after or None, trail))
+
+
+def _same_set(current: list[tree.Element], wanted: list[tree.Element], rules: Rules, where: str) -> bool:
+    """Whether each declared element is true in one of its own of those that are there, and none is left."""
+    left = list(current)
+    for want in wanted:
+        node = next((node for node in left if covers(node, want, rules, where)), None)
+        if node is None:
+            return False
+        left.remove(node)
+    return not left
 
 
 def covers(have: tree.Element, want: tree.Element, rules: Rules, where: str) -> bool:
@@ -263,7 +305,9 @@ def add(parent: tree.Element, want: tree.Element) -> tree.Element:
     node = copy.deepcopy(want)
     for marked in [part for part in node.iter() if part.get(ABSENT)]:
         tree.remove(marked)
-    peers = [peer for peer in parent if peer.tag == node.tag]
+    # libvirt's schema wants read_bytes_sec and write_bytes_sec side by side (domaincommon.rng, iotune, as libxml2 reads it).
+    tags = {node.tag, _OTHER_WAY.sub(lambda way: "write_" if way[0] == "read_" else "read_", str(node.tag))}
+    peers = [peer for peer in parent if peer.tag in tags]
     if peers:
         peers[-1].addnext(node)
     else:

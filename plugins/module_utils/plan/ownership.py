@@ -18,7 +18,7 @@ from .rules import Rules, join, keys_among
 
 NAMESPACE = "urn:kvmfleet:libvirt"
 PREFIX = "kvmfleet"
-_TAG = f"{{{NAMESPACE}}}declared"
+TAG = f"{{{NAMESPACE}}}declared"
 _KEY = f"{{{NAMESPACE}}}key"
 
 # An owned key starts with one of these when it came from raw xml, is an address reserved for a guest, or a seed's
@@ -44,7 +44,7 @@ NOTHING = Owned(frozenset(), None, None)
 
 def read(root: tree.Element) -> Owned:
     """What an object's document says of our ownership."""
-    node = root.find("metadata/" + _TAG)
+    node = root.find("metadata/" + TAG)
     if node is None:
         return NOTHING
     keys = frozenset((key.text or "").strip() for key in node.findall(_KEY))
@@ -65,7 +65,7 @@ def as_text(owned: Owned) -> str:
 
 def as_element(owned: Owned) -> tree.Element:
     """The metadata element for this ownership."""
-    return _filled(tree.namespaced(_TAG, PREFIX, NAMESPACE), _KEY, owned)
+    return _filled(tree.namespaced(TAG, PREFIX, NAMESPACE), _KEY, owned)
 
 
 def _filled(node: tree.Element, tag: str, owned: Owned) -> tree.Element:
@@ -80,7 +80,7 @@ def _filled(node: tree.Element, tag: str, owned: Owned) -> tree.Element:
 
 def strip(root: tree.Element) -> None:
     """Take our ownership out of a document, and a metadata element that is then empty."""
-    node = root.find("metadata/" + _TAG)
+    node = root.find("metadata/" + TAG)
     if node is not None:
         metadata = node.getparent()
         metadata.remove(node)

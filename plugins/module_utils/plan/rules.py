@@ -9,6 +9,7 @@ tables; what a table cannot say stands here, each with its source in libvirt.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ class Rules(NamedTuple):
 
     known: facts about these documents. types: value type of a path. units: unit of a size that says none.
     fields: the table row of a path. implied: paths that are written because of another field.
+    sized: paths of elements that have a size, with its unit, in their attributes.
     """
 
     kind: Kind
@@ -36,6 +38,7 @@ class Rules(NamedTuple):
     units: Mapping[str, str]
     fields: Mapping[str, Field]
     implied: frozenset[str]
+    sized: frozenset[str]
 
     def same(self, path: str, want: str, have: str | None) -> bool:
         """Whether the declared text at this path means what the current one means."""
@@ -67,8 +70,13 @@ def _rules(kind: Kind, known: Known) -> Rules:
             if field.path is None:
                 continue
             path = join(above, field.path)
+            if field.type in ("map", "fragments"):
+                path = tree.split(path)[0]
             rows.setdefault(path, field)
             types.setdefault(path, field.type)
+            if field.type == "map" and field.value[0] != ".":
+                rows[join(path, field.value[0])] = field
+                types[join(path, field.value[0])] = field.value[1]
             if field.type == "size":
                 units[path] = field.unit
             for where, _text in field.implies:
@@ -76,14 +84,20 @@ def _rules(kind: Kind, known: Known) -> Rules:
             enter(field.fields, path)
 
     enter(kind.fields, "")
-    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)))
+    sized = frozenset(tree.split(path)[0] for path in units if "@" in path)
+    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)), sized)
 
 
 def join(above: str, path: str) -> str:
-    """A path below another one."""
+    """A path below another one, as rules have it: without what tells one of several elements from the others."""
+    if "[" in path:
+        path = _NAMED.sub("", path)
     if path == ".":
         return above
     return f"{above}/{path}" if above else path
+
+
+_NAMED = re.compile(r"\[[^]]*\]")
 
 
 def for_kind(kind: Kind) -> Rules:
@@ -98,7 +112,9 @@ _MADE: dict[str, Rules] = {}
 
 def key_of(rules: Rules, path: str, node: tree.Element, place: int) -> str | None:
     """The key of an element among those with the same path, or None where the path has no rule."""
-    rule = rules.known.keys.get(path) or (rules.known.keys.get(path.rpartition("/")[0] + "/*") if "/" in path else None)
+    rule = rules.known.keys.get(path)
+    if rule is None and path.startswith("metadata/"):
+        rule = rules.known.keys.get("metadata/*")
     return None if rule is None else rule(node, place)
 
 
@@ -119,8 +135,12 @@ def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] 
 
 
 def read_attribute(node: tree.Element, name: str) -> str | None:
-    """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either."""
+    """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either, and all
+    virtual CPUs are in use where libvirt says nothing else.
+    """
     value: Any = node.get(name)
     if value is None and name == "prefix" and node.get("netmask"):
         return values.prefix_of(node.get("netmask"))
+    if value is None and name == "current" and node.tag == "vcpu":
+        value = (node.text or "").strip() or None
     return None if value is None else str(value)

@@ -22,6 +22,7 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _CPUSET = re.compile(r"^\^?\d{1,5}(-\d{1,5})?(,\^?\d{1,5}(-\d{1,5})?)*$")
+_HEX = re.compile(r"^0x[0-9a-f]{1,16}$")
 _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
@@ -134,6 +135,13 @@ def _integer(value: Any) -> str:
     return str(int(value))
 
 
+def _hex(value: Any) -> str:
+    text = str(value).strip().lower()
+    if not _HEX.match(text):
+        raise ValueError(f"{value!r} is not a hexadecimal number in quotes, such as '0x0003'")
+    return text
+
+
 def _ip(value: Any) -> str:
     try:
         return str(ipaddress.ip_address(str(value)))
@@ -153,11 +161,19 @@ def cidr(value: Any) -> str:
 
 
 def _yes_no(value: Any) -> str:
-    return "yes" if value else "no"
+    return "yes" if _boolean(value) else "no"
 
 
 def _on_off(value: Any) -> str:
-    return "on" if value else "off"
+    return "on" if _boolean(value) else "off"
+
+
+def _boolean(value: Any) -> bool:
+    """A truth value; in a mapping Ansible leaves it as it was written."""
+    text = str(value).lower()
+    if text not in ("yes", "on", "1", "true", "no", "off", "0", "false"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return _truth(text)
 
 
 def _truth(text: str) -> bool:
@@ -225,6 +241,7 @@ VALUES: dict[str, Value] = {
     "mac": Value(_mac, _lower, _lower),
     "uuid": Value(_uuid, _lower, _lower),
     "int": Value(_integer, _as_int, _number),
+    "hex": Value(_hex, _identity, _number),
     "float": Value(str, float, float),
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),

@@ -41,10 +41,16 @@ def _enter_names(fields: tuple[Field, ...], path: str, name: str, found: dict[st
             found.setdefault(join(where, "@address"), word)
             found.setdefault(join(where, "@prefix"), word)
             found.setdefault(join(where, "@family"), word)
-        if field.type == "words":
+        if field.type in ("words", "fragments"):
             found.setdefault(tree.split(where)[0], word)
+        if field.type == "map":
+            where = tree.split(where)[0]
+            found.setdefault(where, word + ".{}")
+            found.setdefault(join(where, field.value[0]), word + ".{}")
         found.setdefault(where, word + "[]" if field.type == "items" else word)
         _enter_names(field.fields, where, word + ("[]." if field.type == "items" else "."), found)
+        if field.type == "dict" and any(part.path == "." for part in field.fields):
+            found[where] = word + "." + next(part.name for part in field.fields if part.path == ".")
 
 
 def path_in_words(edit: Edit, rules: Rules) -> str:
@@ -56,11 +62,15 @@ def path_in_words(edit: Edit, rules: Rules) -> str:
         tail = last + ("/" + tail if tail else "")
     word = known.get(head, "")
     for place in edit.trail:
-        word = word.replace("[]", f"[{place.key}]", 1)
+        own = known.get(place.path, "")
+        if own.endswith("{}"):
+            word = word.replace("{}", place.key, 1)
+        elif own.endswith("[]"):
+            word = word.replace("[]", f"[{place.key}]", 1)
     if not head:
         for place in edit.trail:
             tail = tail.replace(place.path, f"{place.path}[{place.key}]", 1)
-    return ".".join(part for part in (word.replace("[]", ""), tail) if part)
+    return ".".join(part for part in (word.replace("[]", "").replace(".{}", ""), tail) if part)
 
 
 def key_in_words(place: Place, rules: Rules) -> str:
@@ -107,6 +117,8 @@ def text_in_words(kind: str, text: str) -> Any:
 def element_in_words(path: str, node: tree.Element, rules: Rules) -> Any:
     """An added or removed element as the user's options, or as XML where it has none."""
     field = rules.fields.get(path)
+    if field is not None and field.type == "map":
+        return map_value(node, field)
     if field is None or not field.fields:
         if field is not None and field.type == "flag":
             return True
@@ -184,11 +196,20 @@ def read_value(node: tree.Element, field: Field) -> Any:
     if field.type == "words":
         where, attribute = tree.split(path)
         return [child.get(attribute) if attribute else child.text for child in tree.find_all(node, where)] or None
+    if field.type == "map":
+        where, attribute = tree.split(path)
+        children = tree.find_all(node, where)
+        found = {child.get(attribute): map_value(child, field) for child in children}
+        return {name: value for name, value in found.items() if name and value is not None} or None
+    if field.type == "fragments":
+        children = [] if tree.find(node, path) is None else tree.find(node, path)
+        return [tree.text_of(child).strip() for child in children if tree.is_element(child)] or None
     if field.type == "flag":
         return True if tree.find(node, path) is not None else None
     if field.type == "size":
-        child = tree.find(node, path)
-        count = None if child is None else size_at(child, field.unit)
+        where, attribute = tree.split(path)
+        child = tree.find(node, where)
+        count = None if child is None else size_at(child, field.unit, attribute)
         return None if count is None else values.size_text(count)
     if field.type == "cidr":
         prefix = read_attribute(node, "prefix")
@@ -197,6 +218,13 @@ def read_value(node: tree.Element, field: Field) -> Any:
     if not text or any(tree.get(node, where) != implied for where, implied in field.implies):
         return None
     return values.VALUES[field.type].decode(text)
+
+
+def map_value(node: tree.Element, field: Field) -> Any:
+    """The value of a map's entry."""
+    place, kind = field.value
+    text = tree.get(node, place)
+    return None if text is None else values.VALUES[kind].decode(text)
 
 
 def edits_in_words(edits: list[Edit], rules: Rules) -> list[tuple[str, Any, Any, Edit]]:

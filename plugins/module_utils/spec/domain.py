@@ -5,24 +5,9 @@
 
 from __future__ import annotations
 
-from . import devices
+from . import devices, machine, tuning
 from .field import Field, Kind
 from .table import rows
-
-CPU = rows("""
-- mode  text  @mode  =custom|host-model|host-passthrough|maximum
-    How the guest's CPU relates to the host's.
-- model  text  model
-    A named CPU model such as V(qemu64) or V(EPYC), for O(cpu.mode=custom).
-- check  text  @check  =none|partial|full
-    How strictly the CPU that the guest gets is compared with the one asked for.
-- features  items  feature
-    CPU features to add or take away.
-    - name  text  @name  required
-        Name of the feature, for example V(vmx).
-    - policy  text  @policy  =force|require|optional|disable|forbid
-        What becomes of it.
-""")
 
 CLOUD_INIT = rows("""
 - user_data  raw  -  secret
@@ -46,7 +31,7 @@ WAIT_FOR = rows("""
     Seconds to wait at the most.
 """)
 
-FIELDS = rows(
+PLAIN = rows(
     """
 - name  name  name  create required alias=guest
     Name of the guest; it identifies the guest.
@@ -62,9 +47,7 @@ FIELDS = rows(
     Memory the guest has now (balloon), with unit. Follows O(memory) when left out.
 - vcpus  int  vcpu
     Number of virtual CPUs.
-- cpu  dict  cpu  fields=cpu
-    The virtual CPU.
-- virt_type  text  @type  create =auto|kvm|qemu|test
+- virt_type  text  @type  create =auto|kvm|qemu|test|lxc|xen|hvf|bhyve
     Hypervisor. V(auto) takes V(kvm) for a new guest where the host offers it, else V(qemu) (emulation), and
     leaves an existing guest as it is.
 - arch  text  os/type/@arch  create
@@ -87,6 +70,11 @@ FIELDS = rows(
     What happens when the guest reboots.
 - on_crash  text  on_crash  =destroy|restart|preserve|rename-restart|coredump-destroy|coredump-restart
     What happens when the guest crashes.
+"""
+)
+
+DEVICES = rows(
+    """
 - disks  items  devices/disk  live fields=disks
     Disks, cdroms and floppies.
 - interfaces  items  devices/interface  live fields=interfaces
@@ -142,7 +130,6 @@ FIELDS = rows(
     videos=devices.VIDEOS,
     rngs=devices.RNGS,
     tpm=devices.TPM,
-    cpu=CPU,
     cloud_init=CLOUD_INIT,
     wait_for=WAIT_FOR,
 )
@@ -156,10 +143,12 @@ EXCLUSIVE = Field(
     effect="live",
     choices=tuple(
         field.name
-        for field in FIELDS
+        for field in DEVICES
         if field.type == "items" and (field.path or "").startswith("devices/") and field.name not in FILLED
     ),
     doc="Lists of devices that hold what is declared and nothing else: what others put there is removed.",
 )
 
-DOMAIN = Kind("domain", "domains", "domain", "domain.rng", (*FIELDS, EXCLUSIVE))
+FIELDS = (*PLAIN, *machine.FIELDS, *tuning.FIELDS, *DEVICES, EXCLUSIVE)
+
+DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS)

@@ -22,6 +22,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "mac": "str",
     "uuid": "str",
     "int": "int",
+    "hex": "str",
     "size": "str",
     "cpuset": "str",
     "cidr": "str",
@@ -35,6 +36,8 @@ ANSIBLE_TYPES: dict[str, str] = {
     "words": "list",
     "dict": "dict",
     "items": "list",
+    "map": "dict",
+    "fragments": "list",
 }
 
 
@@ -47,6 +50,7 @@ class Field(NamedTuple):
     effect: "live", "restart" or "create": when a change to an existing object becomes true.
     implies: (path, text) pairs written together with this field, such as a source's type.
     fields: the options inside a "dict" or "items" field. unit: the unit in which a size is written.
+    value: of a "map", whose keys the path names: where below its element a value stands, and the value's type.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Field(NamedTuple):
     implies: tuple[tuple[str, str], ...] = ()
     fields: tuple[Field, ...] = ()
     unit: str = "bytes"
+    value: tuple[str, str] = (".", "line")
 
 
 class Kind(NamedTuple):
@@ -83,11 +88,11 @@ def _option(field: Field) -> dict[str, Any]:
     option: dict[str, Any] = {"type": ANSIBLE_TYPES[field.type]}
     if field.type == "items":
         option["elements"] = "dict"
-    if field.type == "words":
+    if field.type in ("words", "fragments"):
         option["elements"] = "str"
     if field.fields:
         option["options"] = argument_spec(field.fields)
-    if field.choices:
+    if field.choices and field.type != "map":
         option["choices"] = list(field.choices)
     if field.default is not None:
         option["default"] = field.default

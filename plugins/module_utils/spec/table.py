@@ -14,8 +14,8 @@ worth of a tenth, as text they cost a few milliseconds. A table reads like this:
             Bytes read in a second.
 
 A row is the option's name, its type, its path ("-" for none, see Field) and, in any order: the effect (restart when
-left out), "required", "secret", "=a|b" for choices, "default=x", "alias=x", "unit=KiB", "implies=@type:file" and
-"fields=part" for a table that is given by name. Indented below it stand its documentation and the rows inside it.
+left out), "required", "secret", "=a|b" for choices, "default=x", "alias=x", "unit=KiB", "implies=@type:file",
+"value=@state:on_off" for a map, and "fields=part" for a table that is given by name. Indented below it stand its documentation and the rows inside it.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ def _field(row: Row, inside: tuple[Field, ...], parts: dict[str, tuple[Field, ..
             more["implies"] = (*more.get("implies", ()), (where, implied))
         elif key == "unit":
             more["unit"] = value
+        elif key == "value":
+            where, _colon, type_of_values = value.partition(":")
+            more["value"] = (where, type_of_values)
         elif key == "fields":
             more["fields"] = parts[value] + inside
         else:

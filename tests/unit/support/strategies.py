@@ -46,12 +46,15 @@ def declared(fields: tuple[Field, ...], name: str | None = None) -> st.SearchStr
 
 
 def _value(field: Field) -> st.SearchStrategy[Any]:
-    if field.choices and field.type != "words":
+    if field.choices and field.type not in ("words", "map"):
         return st.sampled_from(field.choices)
     if field.type == "items":
         return st.lists(declared(field.fields), max_size=2)
     if field.type == "dict":
         return declared(field.fields)
+    if field.type == "map":
+        keys = st.sampled_from((*field.choices, "", "x y")) if field.choices else TEXT
+        return st.dictionaries(keys, _PLAIN[field.value[1]], max_size=2)
     return _PLAIN[field.type] if field.name != "xml" else st.sampled_from(XMLS)
 
 
@@ -63,6 +66,11 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "mac": st.sampled_from(MACS),
     "uuid": st.sampled_from(UUIDS),
     "int": st.integers(-1, 5000),
+    "hex": st.sampled_from(("0x3", "0x0003", "3", "")),
+    "cpuset": st.sampled_from(("0", "0-3", "0,1,2", "0-3,^2", "nonsense", "")),
+    "fragments": st.lists(
+        st.sampled_from(("<a:x xmlns:a='urn:a'>1</a:x>", "<a:x xmlns:a='urn:a'/>", "<x/>", "<x", "")), max_size=2
+    ),
     "size": st.sampled_from(SIZES),
     "cidr": st.sampled_from(CIDRS),
     "ip": st.sampled_from(ADDRESSES),

@@ -1,0 +1,191 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of a guest that have to fit each other: processors, their topology and NUMA nodes, memory, I/O threads, firmware.
+
+libvirt refuses what does not fit only when the guest is defined, or writes something else without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import tree
+from . import values
+from .objects import Wanted
+from .overlay import Edit, size_at
+from .problem import Problems
+
+_LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
+
+# Where a document names virtual CPUs: libvirt drops those that the guest has not, or refuses them (conf/domain_conf.c).
+_NAMES_CPUS = (
+    ("cputune/vcpupin/@vcpu", "cputune.vcpupin"),
+    ("cputune/vcpusched/@vcpus", "cputune.vcpusched"),
+    ("cputune/cachetune/@vcpus", "cputune.cachetune"),
+    ("cputune/memorytune/@vcpus", "cputune.memorytune"),
+    ("vcpus/vcpu/@id", "vcpu_states"),
+    ("cpu/numa/cell/@cpus", "cpu.numa.cells"),
+)
+
+
+def fill_parts(want: Wanted, root: tree.Element) -> None:
+    """Fill in what follows from the declared parts, before they are laid over the guest's document."""
+    document = want.document
+    there = {node.get("name") for node in root.iterfind("cpu/feature")}
+    for node in document.iterfind("cpu/feature"):
+        if node.get("policy") is None and node.get("name") not in there:
+            node.set("policy", "require")
+    count = _number(tree.get(document, "vcpu") or tree.get(root, "vcpu") or "1")
+    topology = document.find("cpu/topology")
+    if topology is not None and root.find("cpu/topology") is None:
+        _fill_topology(topology, count)
+    vcpu = document.find("vcpu")
+    if vcpu is not None and vcpu.text and vcpu.get("current") is None:
+        if _number(tree.get(root, "vcpu/@current") or "0") > count:
+            vcpu.set("current", str(count))
+    most = document.find("maxMemory")
+    if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
+        most.set("slots", "16")
+    clock = document.find("clock")
+    if clock is not None and clock.get("offset") in ("utc", "localtime"):
+        if clock.get("adjustment", "reset") != "reset":
+            # virDomainClockDefParseXML, conf/domain_conf.c.
+            clock.set("basis", clock.get("offset"))
+            clock.set("offset", "variable")
+
+
+def _fill_topology(node: tree.Element, count: int) -> None:
+    for level in ("cores", "threads"):
+        node.set(level, node.get(level, "1"))
+    inner = _product(node, _LEVELS[1:])
+    if node.get("sockets") is None:
+        node.set("sockets", str(count // inner if inner and count % inner == 0 else 1))
+
+
+def _product(node: tree.Element, levels: tuple[str, ...]) -> int:
+    product = 1
+    for level in levels:
+        product *= _number(node.get(level, "1"))
+    return product
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+def settle_parts(want: Wanted, root: tree.Element, edits: list[Edit]) -> list[Edit]:
+    """Edits that follow from those that were made. root: the document with the declaration in it."""
+    if not edits:
+        return []
+    _drop_iothreads(want, root, edits)
+    total = _numa_memory(root)
+    memory = root.find("memory")
+    if not total or tree.get(want.document, "memory"):
+        return []
+    before = None if memory is None else size_at(memory, "KiB")
+    if before == total:
+        return []
+    tree.put(root, "memory", str(total // 1024))
+    tree.put(root, "memory/@unit", "KiB")
+    return [Edit("memory", None if before is None else str(before), str(total), ())]
+
+
+def _numa_memory(root: tree.Element) -> int:
+    """The memory of a guest with NUMA nodes, in bytes: libvirt counts it itself (virDomainDefPostParseMemory); 0 without."""
+    cells = root.findall("cpu/numa/cell")
+    sizes = [size_at(node, "KiB", "memory") for node in cells]
+    if not cells or None in sizes:
+        return 0
+    sizes += [size_at(node, "KiB") for node in root.iterfind("devices/memory/target/size")]
+    return sum(size or 0 for size in sizes)
+
+
+def _drop_iothreads(want: Wanted, root: tree.Element, edits: list[Edit]) -> None:
+    """Keep the number of I/O threads and their list together: libvirt takes the larger one (virDomainDefParseIOThreads)."""
+    count, listed = root.find("iothreads"), root.findall("iothreadids/iothread")
+    if count is None or not listed:
+        return
+    if want.document.find("iothreads") is None:
+        if any(edit.path == "iothreadids/iothread" and edit.after is None for edit in edits):
+            count.text = str(len(listed))
+    elif want.document.find("iothreadids") is None:
+        listed.sort(key=lambda node: _number(node.get("id") or ""))
+        for node in listed[_number(count.text or "") :]:
+            tree.remove(node)
+
+
+def check_parts(want: Wanted, root: tree.Element, problems: Problems) -> None:
+    """A problem for each two parts that do not fit. root: the document with the declaration in it."""
+    for option, sentence in _misfits(want, root):
+        problems.add(f"{want.where}: {option}", sentence)
+
+
+def _misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str]]:
+    text = tree.get(root, "vcpu") or "1"
+    count = _number(text)
+    if count < 1:
+        yield "vcpus", f"is {text}; a guest needs one at the least"
+        return
+    current = _number(tree.get(root, "vcpu/@current") or text)
+    if not 0 < current <= count:
+        yield "vcpu_current", f"is {current}, but vcpus is {count}"
+    topology = root.find("cpu/topology")
+    if topology is not None:
+        product = _product(topology, _LEVELS)
+        if product != count:
+            words = " × ".join(f"{topology.get(level)} {level}" for level in _LEVELS if topology.get(level))
+            yield "cpu.topology", f"{words} are {product} CPUs, but vcpus is {count}"
+    for path, option in _NAMES_CPUS:
+        beyond = _cpus_at(root, path) - frozenset(range(count))
+        if beyond:
+            yield option, f"names virtual CPU {min(beyond)}, but vcpus is {count}"
+    inside = _cpus_at(root, "cpu/numa/cell/@cpus")
+    missing = frozenset(range(count)) - inside
+    if inside and missing:
+        # libvirt puts them into the first node (qemuDomainDefNumaCPUsRectify).
+        yield "cpu.numa.cells", f"have no virtual CPU {min(missing)}, but vcpus is {count}"
+    yield from _memory_misfits(want, root)
+    listed = len(want.document.findall("iothreadids/iothread[@id]"))
+    threads = tree.get(want.document, "iothreads")
+    if threads and listed > _number(threads):
+        yield "iothreads", f"is {threads}, but iothread_ids lists {listed}"
+    yield from _firmware_misfits(root)
+
+
+def _cpus_at(root: tree.Element, path: str) -> frozenset[int]:
+    where, attribute = tree.split(path)
+    found: frozenset[int] = frozenset()
+    for node in tree.find_all(root, where):
+        numbers = values.VALUES["cpuset"].same(node.get(attribute) or "")
+        found = found.union(numbers) if isinstance(numbers, frozenset) else found
+    return found
+
+
+def _memory_misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str]]:
+    total, memory = _numa_memory(root), root.find("memory")
+    size = None if memory is None else size_at(memory, "KiB")
+    if total and size is not None and size != total:
+        yield (
+            "memory",
+            f"is {values.size_text(size)}, but the NUMA nodes and memory devices have {values.size_text(total)}",
+        )
+    most = root.find("maxMemory")
+    limit = None if most is None else size_at(most, "KiB")
+    if limit is not None and size is not None and limit < size:
+        yield "max_memory", f"is {values.size_text(limit)}, but memory is {values.size_text(size)}"
+    balloon = root.find("currentMemory")
+    now = None if balloon is None else size_at(balloon, "KiB")
+    if now is not None and size is not None and now > size and want.document.find("currentMemory") is not None:
+        yield "current_memory", f"is {values.size_text(now)}, but memory is {values.size_text(size)}"
+
+
+def _firmware_misfits(root: tree.Element) -> Iterator[tuple[str, str]]:
+    features = {node.get("name"): node.get("enabled") for node in root.iterfind("os/firmware/feature")}
+    if features.get("secure-boot") != "yes" and tree.get(root, "os/loader/@secure") != "yes":
+        return
+    kind = root.find("os/type")
+    if kind.get("arch", "x86_64") == "x86_64" and "q35" not in kind.get("machine", "q35"):
+        yield "machine", "is {}; secure boot needs q35".format(kind.get("machine"))
+    if tree.get(root, "features/smm/@state") == "off":
+        yield "features.smm", "is off; secure boot needs it"
