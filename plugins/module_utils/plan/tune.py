@@ -39,6 +39,17 @@ PINS: Mapping[str, str] = {
     "cputune/emulatorpin": "emulator",
     "cputune/iothreadpin": "iothread",
 }
+# Rule path below an I/O thread → parameter of virDomainSetIOThreadParams.
+IOTHREAD = "iothreadids/iothread"
+IOTHREAD_PARAMETERS: Mapping[str, str] = {
+    "@thread_pool_min": "thread_pool_min",
+    "@thread_pool_max": "thread_pool_max",
+    "poll/@max": "poll_max_ns",
+    "poll/@grow": "poll_grow",
+    "poll/@shrink": "poll_shrink",
+}
+PERF = "perf/event"
+METADATA = "metadata/"
 # virDomainLifecycle and virDomainLifecycleAction.
 EVENTS: Mapping[str, int] = {"on_poweroff": 0, "on_reboot": 1, "on_crash": 2}
 ACTIONS = ("destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart")
@@ -59,16 +70,20 @@ def limits(live: tree.Element) -> Limits:
 
 def tune_steps(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Step], list[Edit], list[Edit]]:
     """The calls that make these edits of a running guest true, the edits that they make true, and those that wait."""
-    steps: list[Step] = []
-    done: list[Edit] = []
+    fragments = [edit for edit in edits if edit.path.startswith(METADATA) and edit.trail]
+    steps = _fragments(fragments)
+    done = list(fragments)
     waiting: list[Edit] = []
     parameters: dict[str, dict[str, Any]] = {}
     for edit in edits:
+        if edit in fragments:
+            continue
         found = _parameters(edit, rules)
         step = None if found else _step(edit, most)
         if found:
             for whose, name, value in found:
-                parameters.setdefault(whose, {})[name] = _joined(parameters[whose].get(name), value)
+                told = parameters.setdefault(whose, {})
+            told[name] = _joined(told.get(name), value)
         if step is not None:
             steps.append(step)
         (done if found or step else waiting).append(edit)
@@ -93,7 +108,7 @@ def _parameters(edit: Edit, rules: Rules) -> list[tuple[str, str, Any]]:
     if edit.path.startswith(DEVICE_WEIGHT) and edit.trail and edit.after is not None:
         device = edit.trail[-1].node
         name = edit.path[len(DEVICE_WEIGHT) + 1 :]
-        tags = [name] if name else [child.tag for child in device if child.tag != "path"]
+        tags = [tag for tag in ([name] if name else [child.tag for child in device]) if tag != "path"]
         path = tree.get(device, "path")
         return [("blkio", f"device_{tag}", f"{path},{tree.get(device, tag)}") for tag in tags]
     return []
@@ -115,18 +130,48 @@ def _step(edit: Edit, most: Limits) -> Step | None:
         args = {"event": EVENTS[edit.path], "action": ACTIONS.index(after)}
         return Step("lifecycle", args, f"set {edit.path} to {after}", True)
     where, _at, attribute = edit.path.rpartition("/@")
-    return _pin(where, edit) if where in PINS and attribute == "cpuset" else None
+    if where in PINS and attribute == "cpuset":
+        return _pin(where, edit)
+    return _perf(edit) or _iothread(edit)
 
 
 def _whole(edit: Edit) -> Step | None:
     """The call for an element that came or went as a whole."""
     if edit.path in PINS and edit.after is not None:
         return _pin(edit.path, edit)
-    if edit.path == "iothreadids/iothread":
-        number, comes = edit.trail[-1].key, edit.after is not None
-        words = "add" if comes else "take away"
-        return Step("iothread", {"id": int(number), "add": comes}, f"{words} I/O thread {number}", True)
-    return None
+    return _perf(edit) or _iothread(edit)
+
+
+def _perf(edit: Edit) -> Step | None:
+    if not edit.path.startswith(PERF) or not edit.trail:
+        return None
+    name, on = edit.trail[-1].key, edit.after is not None and edit.trail[-1].node.get("enabled") == "yes"
+    return Step("perf", {"name": name, "on": on}, f"{'count' if on else 'stop counting'} {name}", True)
+
+
+def _iothread(edit: Edit) -> Step | None:
+    """An I/O thread that comes, goes, or changes a parameter; all of them are said, as some go together."""
+    if not edit.path.startswith(IOTHREAD) or not edit.trail:
+        return None
+    number, node = edit.trail[-1].key, edit.trail[-1].node
+    act = "change" if edit.path != IOTHREAD else "remove" if edit.after is None else "add"
+    if act == "change" and edit.path[len(IOTHREAD) + 1 :] not in IOTHREAD_PARAMETERS:
+        return None
+    found = {name: tree.get(node, path) for path, name in IOTHREAD_PARAMETERS.items()}
+    told = {name: int(text) for name, text in found.items() if text is not None}
+    return Step("iothread", {"id": int(number), "act": act, "values": told}, f"{act} I/O thread {number}", True)
+
+
+def _fragments(edits: list[Edit]) -> list[Step]:
+    """The calls for elements of the user's own in the metadata, one for each: it is replaced as a whole."""
+    steps = {}
+    for edit in edits:
+        place = edit.trail[0]
+        gone = edit.path == place.path and edit.after is None
+        namespace = place.key[1:].partition("}")[0]
+        args = {"namespace": namespace, "xml": None if gone else tree.text_of(place.node)}
+        steps[place.key] = Step("fragment", args, f"{'remove' if gone else 'set'} the metadata of {namespace}")
+    return list(steps.values())
 
 
 def _pin(where: str, edit: Edit) -> Step:

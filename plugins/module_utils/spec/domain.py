@@ -64,11 +64,11 @@ PLAIN = rows(
     The initial RAM disk for O(kernel).
 - cmdline  line  os/cmdline
     The kernel's command line for O(kernel).
-- on_poweroff  text  on_poweroff  =destroy|restart|preserve|rename-restart
+- on_poweroff  text  on_poweroff  live =destroy|restart|preserve|rename-restart
     What happens when the guest powers off.
-- on_reboot  text  on_reboot  =destroy|restart|preserve|rename-restart
+- on_reboot  text  on_reboot  live =destroy|restart|preserve|rename-restart
     What happens when the guest reboots.
-- on_crash  text  on_crash  =destroy|restart|preserve|rename-restart|coredump-destroy|coredump-restart
+- on_crash  text  on_crash  live =destroy|restart|preserve|rename-restart|coredump-destroy|coredump-restart
     What happens when the guest crashes.
 """
 )

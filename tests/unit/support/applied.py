@@ -13,7 +13,12 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import owner
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import ACTIONS, EVENTS, PARAMETERS
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import (
+    ACTIONS,
+    EVENTS,
+    IOTHREAD_PARAMETERS,
+    PARAMETERS,
+)
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
 Args = Mapping[str, Any]
@@ -225,10 +230,29 @@ def _pin(root: tree.Element, args: Args) -> None:
 
 def _iothread(root: tree.Element, args: Args) -> None:
     parent = tree.make(root, "iothreadids")
-    if args["add"]:
-        parent.append(tree.element("iothread", id=str(args["id"])))
-    else:
+    if args["act"] == "remove":
         tree.erase(parent, f"iothread[@id='{args['id']}']")
+        return
+    if args["act"] == "add":
+        parent.append(tree.element("iothread", id=str(args["id"])))
+    (node,) = (one for one in parent.findall("iothread") if one.get("id") == str(args["id"]))
+    paths = {name: path for path, name in IOTHREAD_PARAMETERS.items()}
+    for name, value in args["values"].items():
+        tree.put(node, paths[name], str(value))
+
+
+def _perf(root: tree.Element, args: Args) -> None:
+    tree.erase(root, f"perf/event[@name='{args['name']}']")
+    event = tree.element("event", name=args["name"], enabled="yes" if args["on"] else "no")
+    tree.make(root, "perf").append(event)
+
+
+def _fragment(root: tree.Element, args: Args) -> None:
+    parent = tree.make(root, "metadata")
+    for node in parent.findall(f"{{{args['namespace']}}}*"):
+        parent.remove(node)
+    if args["xml"]:
+        parent.append(tree.parse(args["xml"]))
 
 
 SETTINGS: dict[str, Callable[[tree.Element, Args], None]] = {
@@ -238,6 +262,8 @@ SETTINGS: dict[str, Callable[[tree.Element, Args], None]] = {
     "limit": _limit,
     "pin": _pin,
     "iothread": _iothread,
+    "perf": _perf,
+    "fragment": _fragment,
     "vcpus": lambda root, args: tree.put(root, "vcpu/@current", str(args["count"])),
     "lifecycle": lambda root, args: tree.put(
         root, next(path for path, event in EVENTS.items() if event == args["event"]), ACTIONS[args["action"]]
