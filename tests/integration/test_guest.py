@@ -227,3 +227,30 @@ def test_a_definition_that_cannot_be_carried_out_is_put_back(host: Host, name: s
     after = host.see()
     assert after.state(name) == "running"
     assert after.domain(name, "os/kernel") == tiny["kernel"]
+
+
+def test_settings_of_a_running_guest(host: Host, name: str, tiny: dict[str, Any]) -> None:
+    """Processors, pins, I/O threads, metadata and what happens at its end change while it runs, in both definitions."""
+    fields: dict[str, Any] = {**tiny, "vcpus": 2, "vcpu_current": 1, "iothreads": 1}
+    host.run("domain", name=name, **fields, state="running", wait_for=READY)
+    before, number = boot(host, name), host.see().all["domains"][name]["id"]
+    note = '<shop:owner xmlns:shop="urn:example:shop"><shop:name>{}</shop:name></shop:owner>'
+    changes: list[tuple[dict[str, Any], str, str]] = [
+        ({"vcpu_current": 2}, "vcpu/@current", "2"),
+        ({"cputune": {"vcpupin": [{"vcpu": 0, "cpuset": "0"}]}}, "cputune/vcpupin/@cpuset", "0"),
+        ({"cputune": {"emulatorpin": "1"}}, "cputune/emulatorpin/@cpuset", "1"),
+        ({"iothread_ids": [{"id": 1}, {"id": 2}]}, "iothreads", "2"),
+        ({"on_reboot": "destroy"}, "on_reboot", "destroy"),
+        ({"on_crash": "preserve"}, "on_crash", "preserve"),
+        ({"metadata": [note.format("a")]}, "metadata/{urn:example:shop}owner/{urn:example:shop}name", "a"),
+        ({"metadata": [note.format("b")]}, "metadata/{urn:example:shop}owner/{urn:example:shop}name", "b"),
+    ]
+    for options, path, value in changes:
+        done = host.converge("domain", name=name, **options)
+        assert (done.run.pending, done.run.only.get("declined")) == (set(), None), done.run.data
+        found = [done.after.domain(name, path, view) for view in ("inactive", "live")]
+        # All processors in use are written as no number of those that are.
+        assert found in ([value, value], [None, None] if path == "vcpu/@current" else []), (options, found)
+        assert done.after.all["domains"][name]["id"] == number
+    assert host.inside(name, "cat /sys/devices/system/cpu/present").strip() == "0-1"
+    assert boot(host, name) == before

@@ -12,7 +12,7 @@ from .. import tree
 from . import values
 from .overlay import Edit, size_at
 from .plan import Step
-from .rules import Rules
+from .rules import Rules, name_iothreads
 
 # Rule path → (whose parameters, name of the parameter), of virDomainSetSchedulerParametersFlags and its likes
 # (include/libvirt/libvirt-domain.h). Sizes are in KiB there.
@@ -56,16 +56,22 @@ ACTIONS = ("destroy", "restart", "rename-restart", "preserve", "coredump-destroy
 
 
 class Limits(NamedTuple):
-    """What a running guest cannot exceed: its memory in bytes, and its virtual processors."""
+    """What a running guest was started with: its memory in bytes and its virtual processors, which it cannot exceed, and
+    the numbers of its I/O threads.
+    """
 
     memory: int
     vcpus: int
+    iothreads: frozenset[int] = frozenset()
 
 
 def limits(live: tree.Element) -> Limits:
-    """The limits that a running guest was started with."""
+    """The limits of a running guest. Its I/O threads are written one by one into its document."""
     memory = live.find("memory")
-    return Limits(size_at(memory, "KiB") or 0 if memory is not None else 0, int(tree.get(live, "vcpu") or 1))
+    name_iothreads(live)
+    threads = frozenset(int(node.get("id")) for node in live.iterfind("iothreadids/iothread"))
+    most = size_at(memory, "KiB") or 0 if memory is not None else 0
+    return Limits(most, int(tree.get(live, "vcpu") or 1), threads)
 
 
 def tune_steps(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Step], list[Edit], list[Edit]]:
@@ -73,17 +79,22 @@ def tune_steps(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Step
     fragments = [edit for edit in edits if edit.path.startswith(METADATA) and edit.trail]
     steps = _fragments(fragments)
     done = list(fragments)
+    listed = {int(edit.trail[-1].key) for edit in edits if edit.path == IOTHREAD and edit.trail and edit.after}
     waiting: list[Edit] = []
     parameters: dict[str, dict[str, Any]] = {}
     for edit in edits:
         if edit in fragments:
+            continue
+        if edit.path == "iothreads" and isinstance(edit.after, str) and int(edit.after) >= len(most.iothreads):
+            steps += _more_iothreads(int(edit.after) - len(listed), most.iothreads | listed)
+            done.append(edit)
             continue
         found = _parameters(edit, rules)
         step = None if found else _step(edit, most)
         if found:
             for whose, name, value in found:
                 told = parameters.setdefault(whose, {})
-            told[name] = _joined(told.get(name), value)
+                told[name] = _joined(told.get(name), value)
         if step is not None:
             steps.append(step)
         (done if found or step else waiting).append(edit)
@@ -160,6 +171,14 @@ def _iothread(edit: Edit) -> Step | None:
     found = {name: tree.get(node, path) for path, name in IOTHREAD_PARAMETERS.items()}
     told = {name: int(text) for name, text in found.items() if text is not None}
     return Step("iothread", {"id": int(number), "act": act, "values": told}, f"{act} I/O thread {number}", True)
+
+
+def _more_iothreads(count: int, there: frozenset[int]) -> list[Step]:
+    """The calls that add I/O threads of the lowest free numbers, as libvirt gives them, up to this count."""
+    free = (number for number in range(1, 1 << 16) if number not in there)
+    new = [next(free) for _missing in range(count - len(there))]
+    words = "add I/O thread {}"
+    return [Step("iothread", {"id": number, "act": "add", "values": {}}, words.format(number), True) for number in new]
 
 
 def _fragments(edits: list[Edit]) -> list[Step]:

@@ -169,8 +169,8 @@ THROTTLE_GROUPS = rows(
 
 FIELDS = rows(
     """
-- iothreads  int  iothreads
-    Number of I/O threads, numbered from 1.
+- iothreads  int  iothreads  live
+    Number of I/O threads, numbered from 1. A running guest takes more of them.
 - iothread_ids  items  iothreadids/iothread  live
     The I/O threads one by one.
     - id  int  @id  required

@@ -12,7 +12,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among, name_iothreads
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import (
     ACTIONS,
     EVENTS,
@@ -229,12 +229,15 @@ def _pin(root: tree.Element, args: Args) -> None:
 
 
 def _iothread(root: tree.Element, args: Args) -> None:
+    name_iothreads(root)
     parent = tree.make(root, "iothreadids")
     if args["act"] == "remove":
         tree.erase(parent, f"iothread[@id='{args['id']}']")
+        tree.put(root, "iothreads", str(len(parent)))
         return
     if args["act"] == "add":
         parent.append(tree.element("iothread", id=str(args["id"])))
+        tree.put(root, "iothreads", str(len(parent)))
     (node,) = (one for one in parent.findall("iothread") if one.get("id") == str(args["id"]))
     paths = {name: path for path, name in IOTHREAD_PARAMETERS.items()}
     for name, value in args["values"].items():
