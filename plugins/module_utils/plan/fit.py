@@ -29,6 +29,9 @@ _NAMES_CPUS = (
 )
 
 
+# What has to say that it is on when something else is said of it.
+_STATED = ("features/smm", "features/kvm/dirty-ring", "features/xen/passthrough", "features/hyperv/spinlocks")
+
 # What libvirt's schema wants entries in; without any it is to go.
 _HOLLOW = " | ".join(
     path + "[not(*)]"
@@ -61,9 +64,18 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
     if topology is not None and root.find("cpu/topology") is None:
         _fill_topology(topology, count)
     vcpu = document.find("vcpu")
+    if vcpu is not None and not vcpu.text and not tree.get(root, "vcpu"):
+        vcpu.text = "1"
     if vcpu is not None and vcpu.text and vcpu.get("current") is None:
         if _number(tree.get(root, "vcpu/@current") or "0") > count:
             vcpu.set("current", str(count))
+    for path in _STATED:
+        node = document.find(path)
+        if node is not None and node.get("state") is None and root.find(path) is None:
+            node.set("state", "on")
+    spinlocks = document.find("features/hyperv/spinlocks[@state='on']")
+    if spinlocks is not None and tree.get(root, "features/hyperv/spinlocks/@retries") is None:
+        spinlocks.set("retries", spinlocks.get("retries", "8191"))
     most = document.find("maxMemory")
     if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
         most.set("slots", "16")

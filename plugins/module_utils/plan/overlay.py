@@ -101,7 +101,9 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
     """Take out what lost its meaning, unless it is declared: children ("*" for all), neighbours ("../x"), attributes ("@x")."""
     for path in paths:
         if path == "*":
-            for child in [child for tag, nodes in tree.by_tag(have).items() if want.find(tag) is None for child in nodes]:
+            for child in [
+                child for tag, nodes in tree.by_tag(have).items() if want.find(tag) is None for child in nodes
+            ]:
                 tree.remove(child)
             continue
         if path.startswith("@"):

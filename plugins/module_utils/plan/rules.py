@@ -140,12 +140,15 @@ def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] 
 
 
 def read_attribute(node: tree.Element, name: str) -> str | None:
-    """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either, and all
-    virtual CPUs are in use where libvirt says nothing else.
+    """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either; all virtual
+    CPUs are in use where nothing else is said; and firmware in flash memory is UEFI, whether it was named or chosen: of a
+    running guest libvirt 9.0 tells only the result of its choice.
     """
     value: Any = node.get(name)
     if value is None and name == "prefix" and node.get("netmask"):
         return values.prefix_of(node.get("netmask"))
     if value is None and name == "current" and node.tag == "vcpu":
         value = (node.text or "").strip() or None
+    if value is None and name == "firmware" and node.tag == "os" and tree.get(node, "loader/@type") == "pflash":
+        value = "efi"
     return None if value is None else str(value)
