@@ -29,6 +29,10 @@ _DECLINED = frozenset(
 
 # Steps that only note something for the next run.
 _NOTES = frozenset(("metadata", "fingerprint"))
+# Steps of power: when one of them fails, what was defined is right all the same.
+_POWER = frozenset(
+    ("start", "stop", "shutdown", "destroy", "resume", "suspend", "save", "wakeup", "reset", "autostart")
+)
 
 
 def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> dict[Id, Result]:
@@ -84,7 +88,7 @@ def _in_circles(waiting: list[ObjectPlan]) -> dict[Id, Result]:
 def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
     done = False
     waiting: list[str] = []
-    for step in item.steps:
+    for place, step in enumerate(item.steps):
         try:
             reason = perform(
                 connection,
@@ -96,12 +100,33 @@ def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
             )
         except HypervisorError as error:
             if not step.may_wait or error.code not in _DECLINED:
-                return Result(done, tuple(waiting), str(error))
+                return Result(done, tuple(waiting), f"{error}{_put_back(connection, item, place)}")
             reason = str(error)
         except (BadContent, TimedOut, MissingLibrary) as error:
-            return Result(done, tuple(waiting), f"{item.kind} {item.name}: {error}")
+            text = f"{item.kind} {item.name}: {error}{_put_back(connection, item, place)}"
+            return Result(done, tuple(waiting), text)
         if reason:
             waiting.append(reason)
         else:
             done = done or step.verb not in _NOTES
     return Result(done, tuple(waiting), None)
+
+
+def _put_back(connection: Connection, item: ObjectPlan, failed: int) -> str:
+    """After a step failed: put the previous definition back, and start a guest with it that was shut down for the new one.
+
+    Returns what a user is to be told of that; nothing when nothing was put back.
+    """
+    verbs = [step.verb for step in item.steps[:failed]]
+    was_shut_down = item.steps[failed].verb == "start" and "shutdown" in verbs
+    if item.previous is None or "define" not in verbs or (item.steps[failed].verb in _POWER and not was_shut_down):
+        return ""
+    words = f"{item.kind} {item.name}: put the previous definition back"
+    try:
+        perform(connection, item.kind, item.name, "define", {"xml": item.previous}, words)
+        if was_shut_down:
+            words = f"{item.kind} {item.name}: start it again as it was"
+            perform(connection, item.kind, item.name, "start", item.steps[failed].args, words)
+    except HypervisorError as error:
+        return f"; then failed as well: {error}"
+    return "; the previous definition was put back" + (", and the guest started with it" if was_shut_down else "")

@@ -13,18 +13,24 @@ from .host.read import Lease, Scope, read_host, read_leases
 from .host.wait import until_ready
 from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
 from .plan.problem import Declined
-from .plan.stack import Stack, plan_stack
+from .plan.stack import Earlier, Stack, plan_stack
 
 
 def converge(
-    connection: Connection, stack: Stack, scope: Scope, plan: Plan, awaited: list[Awaited], parallel: int, stop: bool
+    connection: Connection,
+    stack: Stack,
+    scope: Scope,
+    earlier: Earlier,
+    awaited: list[Awaited],
+    parallel: int,
+    stop: bool,
 ) -> tuple[Plan, dict[Id, Result], dict[str, list[str]]]:
     """Make a plan true. Returns the plan with what still waits then, what became of each object, and the addresses of
     the guests that were waited for.
     """
-    stale = _stale_leases(connection, plan, awaited)
-    results = apply_plan(connection, plan, parallel, stop)
-    after, results = _verified(connection, stack, scope, plan, results)
+    stale = _stale_leases(connection, earlier.plan, awaited)
+    results = apply_plan(connection, earlier.plan, parallel, stop)
+    after, results = _verified(connection, stack, scope, earlier, results)
     if any(result.error for result in results.values()):
         return after, results, {}
     late, addresses = until_ready(connection, awaited, stale)
@@ -41,17 +47,18 @@ def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) ->
 
 
 def _verified(
-    connection: Connection, stack: Stack, scope: Scope, plan: Plan, results: Mapping[Id, Result]
+    connection: Connection, stack: Stack, scope: Scope, earlier: Earlier, results: Mapping[Id, Result]
 ) -> tuple[Plan, dict[Id, Result]]:
     """The plan with what still waits, and results in which that which did not stick is an error.
 
-    The host is read and planned again: nothing of what was done may be left to do.
+    The host is read and planned again: nothing of what was done may be left to do. Guests that had nothing to do, and are
+    as they were, are not planned again.
     """
-    checked = dict(results)
+    checked, plan = dict(results), earlier.plan
     if not plan.changed or any(result.error for result in results.values()):
         return plan, checked
     try:
-        again = plan_stack(_settled(stack), read_host(connection, scope))
+        again = plan_stack(_settled(stack), read_host(connection, scope), earlier)
     except Declined as error:
         # The declaration was right before: what was made of it is not (a fetched image is larger than its size).
         done = next((key for key, result in checked.items() if result.done), plan.objects[0].id)
@@ -67,12 +74,22 @@ def _verified(
         checked[item.id] = result._replace(
             error="{} {}: was written, but libvirt does not have it as declared: {}".format(*item.id, paths)
         )
-    merged = tuple(_with_pending(item, left.get(item.id)) for item in plan.objects)
+    merged = tuple(_with_pending(item, left.get(item.id), checked.get(item.id)) for item in plan.objects)
     return Plan(merged), checked
 
 
-def _with_pending(item: ObjectPlan, after: ObjectPlan | None) -> ObjectPlan:
-    return item if after is None else item._replace(pending=after.pending, undeclared=after.undeclared)
+def _with_pending(item: ObjectPlan, after: ObjectPlan | None, result: Result | None) -> ObjectPlan:
+    """The plan of an object with what is pending now: what could not be done at all, and what the hypervisor declined."""
+    if after is None:
+        return item
+    if result is None or not result.waiting:
+        return item._replace(pending=after.pending, undeclared=after.undeclared)
+    declined = tuple(change._replace(effect="restart") for change in after.changes)
+    return item._replace(
+        changes=item.changes if result.done else (),
+        pending=after.pending + declined,
+        undeclared=after.undeclared,
+    )
 
 
 def _settled(stack: Stack) -> Stack:

@@ -13,7 +13,7 @@ from .outcome import Outcome, outcome_of
 from .plan.current import Host
 from .plan.plan import Awaited, Plan
 from .plan.problem import Problems
-from .plan.stack import Stack, plan_stack
+from .plan.stack import Earlier, Stack, plan_stack
 from .spec.kinds import KIND
 
 
@@ -46,7 +46,7 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         from .converge import converge  # noqa: PLC0415
 
         after, results, addresses = converge(
-            connection, stack, scope, plan, awaited, run.parallel, run.on_error == "stop"
+            connection, stack, scope, Earlier(plan, host), awaited, run.parallel, run.on_error == "stop"
         )
         if any(result.error for result in results.values()):
             # What failed is to be told, and it may be the daemon: nothing more is asked of it.
@@ -68,6 +68,7 @@ def scope_of(stack: Stack) -> Scope:
         volumes=frozenset(_volume_names(domains, volumes)),
         everything=going,
         machines=any(item.get("machine") or item.get("xml") for item in domains),
+        sized=frozenset(item["name"] for item in domains if any(disk.get("size") for disk in item.get("disks") or [])),
         macs=frozenset(
             str(interface["mac"]).lower()
             for item in domains

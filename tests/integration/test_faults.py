@@ -105,3 +105,47 @@ def test_a_daemon_that_dies_half_way_is_told_and_the_next_run_converges(host: Ho
     until(lambda: host.sh("virsh -q list >/dev/null 2>&1 && echo ok", check=False), "the daemon is back", 60)
     done = host.converge("stack", **declared)
     assert {done.after.state(item["name"]) for item in declared["domains"]} == {"running"}
+
+
+def test_a_guest_that_does_not_let_go_keeps_its_disk_until_its_restart(host: Host, name: str, pool: str) -> None:
+    """Nothing in the guest answers the request to unplug: that is told as pending, on every run until it is true."""
+    disks = [{"target": target, "size": "1 MiB", "pool": pool} for target in ("vda", "vdb")]
+    host.run("domain", name=name, **SMALL, disks=disks, state="running")
+    (run, again) = host.play(*[Task("domain", {"name": name, "disks": disks[:1]})] * 2)
+    for result in (run, again):
+        assert not result.failed, result.data
+        assert result.pending == {"disks[vdb]"}, result.data
+        assert "did not let go" in result.objects[f"domain {name}"]["declined"][0]
+        assert "waits for a restart" in result.msg
+    seen = host.see()
+    counts = {view: len(seen.xml("domains", name, view).findall("devices/disk")) for view in ("inactive", "live")}
+    assert counts == {"inactive": 1, "live": 2}
+    done = host.run("domain", name=name, disks=disks[:1], state="restarted", force=True, timeout=1)
+    assert done.pending == set()
+    assert f"{pool}/{name}-vdb.qcow2" in host.see().all["volumes"]
+
+
+def test_a_full_disk_leaves_no_volume_and_no_part_of_one(host: Host, name: str) -> None:
+    """The pool is a file system of 4 MiB: content, a clone and a seed that do not fit are told, and nothing is left."""
+    folder = f"{AREA}/{name}"
+    host.sh(f"mkdir -p {folder} && mount -t tmpfs -o size=4m none {folder}")
+    try:
+        host.run("pool", name=f"{name}p", type="dir", path=folder, state="active")
+        host.sh(f"head -c 3M /dev/urandom > {folder}/first.raw; head -c 9M /dev/urandom > {AREA}/{name}-big")
+        host.virsh(f"pool-refresh {name}p")
+        before = host.sh(f"ls -A {folder}")
+        options = {"pool": f"{name}p", "name": "new.raw", "format": "raw"}
+        guest = {**SMALL, "cloud_init": {"pool": f"{name}p", "user_data": "#!/bin/sh\n# " + "x" * (2 << 20)}}
+        fetched, cloned, seeded = host.play(
+            Task("volume", {**options, "source": {"file": f"{AREA}/{name}-big"}}),
+            Task("volume", {**options, "clone": "first.raw"}),
+            Task("domain", {"name": name, **guest}),
+        )
+        for result in (fetched, cloned, seeded):
+            assert result.failed, result.data
+            assert "No space left on device" in result.msg, result.msg
+        assert host.sh(f"ls -A {folder}") == before
+        host.sh(f"rm {folder}/first.raw")
+        host.converge("domain", name=name, **guest)
+    finally:
+        host.sh(f"virsh -q pool-destroy {name}p; umount -l {folder}; rm -f {AREA}/{name}-big", check=False)

@@ -164,3 +164,93 @@ def test_two_guests_at_once(host: Host, name: str, net: str, subnet: str, tiny: 
         "stack", domains=[{"name": item["name"], "state": "stopped", "timeout": 60} for item in domains]
     )
     assert {both.after.state(item["name"]) for item in domains} == {"shut off"}
+
+
+def test_a_guest_is_saved_and_restored_where_it_was(host: Host, name: str, tiny: dict[str, Any]) -> None:
+    """Its memory survives, what is declared meanwhile waits, and a stopped guest is not woken to be stopped."""
+    host.run("domain", name=name, **tiny, state="running", wait_for=READY)
+    before = boot(host, name)
+    saved = host.converge("domain", name=name, state="saved")
+    assert saved.run.only["state"] == "saved"
+    assert "managed save" in host.virsh(f"dominfo {name}").lower()
+    waits = host.converge("domain", name=name, vcpus=2)
+    assert waits.run.pending == {"vcpus"}, "the image holds the old definition"
+    host.converge("domain", name=name, changed=False, state="stopped", vcpus=2)
+    host.run("domain", name=name, state="running", wait_for=READY)
+    assert boot(host, name) == before
+    again = host.run("domain", name=name, vcpus=2)
+    assert (again.changed, again.pending) == (False, {"vcpus"})
+    off = host.run("domain", name=name, state="stopped", timeout=60)
+    assert off.changed
+    assert "cannot be saved" in host.refused("domain", name=name, state="saved")
+
+
+def test_what_others_attached_stays_or_goes_as_declared(
+    host: Host, name: str, pool: str, net: str, tiny: dict[str, Any]
+) -> None:
+    fields = {"disks": [{"target": "vda", "size": "2 MiB", "pool": pool}], "interfaces": [{"network": net}]}
+    host.run("domain", name=name, **tiny, **fields, state="running", wait_for=READY)
+    number = host.see().all["domains"][name]["id"]
+    host.virsh(f"vol-create-as {pool} other.img 1M --format raw")
+    host.virsh(f"attach-disk {name} {AREA}/{name}/other.img vdc --subdriver raw --live --config")
+    host.virsh(f"attach-interface {name} network {net} --model virtio --live --config")
+    left = host.converge("domain", name=name, changed=False, **fields)
+    assert len(left.run.objects[f"domain {name}"]["undeclared"]) == 2
+    done = host.converge("domain", name=name, **fields, exclusive=["disks", "interfaces"])
+    assert done.run.pending == set()
+    for view in ("inactive", "live"):
+        devices = done.after.xml("domains", name, view)
+        assert [len(devices.findall(f"devices/{tag}")) for tag in ("disk", "interface")] == [1, 1]
+    assert done.after.all["domains"][name]["id"] == number
+    assert f"{pool}/other.img" in done.after.all["volumes"], "what is taken out of a guest keeps its data"
+    (refused,) = host.play(Task("domain", {"name": name, "exclusive": ["disks"]}))
+    assert "disks is not declared" in refused.msg
+
+
+def test_a_definition_that_cannot_be_carried_out_is_put_back(host: Host, name: str, tiny: dict[str, Any]) -> None:
+    """A device that cannot be attached, and a restart that fails, leave a guest that runs as it was defined before."""
+    host.run("domain", name=name, **tiny, state="running", wait_for=READY)
+    before = host.see()
+    gone = {"target": "vdb", "file": f"{AREA}/{name}-gone.img", "format": "raw"}
+    failed, seen = host.play(
+        Task("domain", {"name": name, "disks": [gone]}), Task("ansible.builtin.raw", {"cmd": "true"})
+    )
+    assert failed.failed, seen
+    assert f"{name}-gone.img" in failed.msg
+    assert "the previous definition was put back" in failed.msg
+    after = host.see()
+    assert after.all["domains"][name] == before.all["domains"][name]
+    options = {"kernel": f"{AREA}/{name}-none", "restart": "if_needed", "timeout": 60}
+    (failed,) = host.play(Task("domain", {"name": name, **options}))
+    assert failed.failed
+    assert "and the guest started with it" in failed.msg, failed.msg
+    after = host.see()
+    assert after.state(name) == "running"
+    assert after.domain(name, "os/kernel") == tiny["kernel"]
+
+
+def test_settings_of_a_running_guest(host: Host, name: str, tiny: dict[str, Any]) -> None:
+    """Processors, pins, I/O threads, metadata and what happens at its end change while it runs, in both definitions."""
+    fields: dict[str, Any] = {**tiny, "vcpus": 2, "vcpu_current": 1, "iothreads": 1}
+    host.run("domain", name=name, **fields, state="running", wait_for=READY)
+    before, number = boot(host, name), host.see().all["domains"][name]["id"]
+    note = '<shop:owner xmlns:shop="urn:example:shop"><shop:name>{}</shop:name></shop:owner>'
+    changes: list[tuple[dict[str, Any], str, str]] = [
+        ({"vcpu_current": 2}, "vcpu/@current", "2"),
+        ({"cputune": {"vcpupin": [{"vcpu": 0, "cpuset": "0"}]}}, "cputune/vcpupin/@cpuset", "0"),
+        ({"cputune": {"emulatorpin": "1"}}, "cputune/emulatorpin/@cpuset", "1"),
+        ({"iothread_ids": [{"id": 1}, {"id": 2}]}, "iothreads", "2"),
+        ({"on_reboot": "destroy"}, "on_reboot", "destroy"),
+        ({"on_crash": "preserve"}, "on_crash", "preserve"),
+        ({"metadata": [note.format("a")]}, "metadata/{urn:example:shop}owner/{urn:example:shop}name", "a"),
+        ({"metadata": [note.format("b")]}, "metadata/{urn:example:shop}owner/{urn:example:shop}name", "b"),
+    ]
+    for options, path, value in changes:
+        done = host.converge("domain", name=name, **options)
+        assert (done.run.pending, done.run.only.get("declined")) == (set(), None), done.run.data
+        found = [done.after.domain(name, path, view) for view in ("inactive", "live")]
+        # All processors in use are written as no number of those that are.
+        assert found in ([value, value], [None, None] if path == "vcpu/@current" else []), (options, found)
+        assert done.after.all["domains"][name]["id"] == number
+    assert host.inside(name, "cat /sys/devices/system/cpu/present").strip() == "0-1"
+    assert boot(host, name) == before

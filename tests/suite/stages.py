@@ -98,8 +98,7 @@ STAGES = (
     Stage("lint", lint.stage, beside="static"),
     Stage("sanity", sanity, beside="static"),
     Stage("lab", lab_itself, needs_lab=True),
-    # Not by default until one whole run of it was seen green on a quiet machine: make test-integration.
-    Stage("integration", integration, needs_lab=True, by_default=False),
+    Stage("integration", integration, needs_lab=True),
     Stage("molecule", molecule, needs_lab=True),
     Stage("matrix", matrix.stage, by_default=False),
     Stage("docs", reference.stage, by_default=False),

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import Earlier, plan_stack
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.applied import applied
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import Case, as_yaml, cases, outcome
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import Stack
@@ -42,6 +42,14 @@ def test_carried_out_and_planned_again_nothing_is_left(case: Case) -> None:
     plan = plan_stack(case.stack, case.host)
     again = plan_stack(settled(case.stack), applied(case.host, plan))
     assert [(item.id, item.changes, item.steps) for item in again.objects if item.changes or item.steps] == []
+
+
+@carried_out
+def test_planned_again_with_what_was_planned_before_says_the_same(case: Case) -> None:
+    plan = plan_stack(case.stack, case.host)
+    host = applied(case.host, plan)
+    again = plan_stack(settled(case.stack), host)
+    assert plan_stack(settled(case.stack), host, Earlier(plan, case.host)) == again
 
 
 @carried_out

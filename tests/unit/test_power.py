@@ -14,17 +14,18 @@ from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import host_of
 
 GUEST = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encoding="utf-8")
-NOW = ("stopped", "running", "paused", "pmsuspended")
+NOW = ("stopped", "running", "paused", "pmsuspended", "saved")
 
 # One row for each declared state; a column for each state that the guest is in now. "!" is a problem.
 TABLE: dict[str, tuple[str, ...]] = {
-    "present": ("", "", "", ""),
-    "running": ("start", "", "resume", "wakeup"),
-    "stopped": ("", "shutdown", "resume shutdown", "wakeup shutdown"),
-    "paused": ("start-paused", "suspend", "", "wakeup suspend"),
-    "absent": ("undefine", "shutdown undefine", "resume shutdown undefine", "wakeup shutdown undefine"),
-    "restarted": ("start", "shutdown start", "resume shutdown start", "wakeup shutdown start"),
-    "reset": ("!", "reset", "reset resume", "reset"),
+    "present": ("", "", "", "", ""),
+    "running": ("start", "", "resume", "wakeup", "start"),
+    "stopped": ("", "shutdown", "resume shutdown", "wakeup shutdown", ""),
+    "paused": ("start-paused", "suspend", "", "wakeup suspend", "start-paused"),
+    "saved": ("!", "save", "save", "wakeup save", ""),
+    "absent": ("undefine", "shutdown undefine", "resume shutdown undefine", "wakeup shutdown undefine", "undefine"),
+    "restarted": ("start", "shutdown start", "resume shutdown start", "wakeup shutdown start", "start"),
+    "reset": ("!", "reset", "reset resume", "reset", "!"),
 }
 # The same with a change that waits for a restart, and the consent to one.
 NEEDED: dict[str, tuple[str, ...]] = {

@@ -65,5 +65,5 @@ def test_every_row_has_a_type_that_is_known_and_says_what_it_is() -> None:
 
 def test_defaults_are_of_their_type_and_choices_have_them() -> None:
     types = {"bool": bool, "int": int}
-    assert [f.name for f in ROWS if f.default is not None and type(f.default) is not types.get(f.type, str)] == []
+    assert [f.name for f in ROWS if f.default is not None and not isinstance(f.default, types.get(f.type, str))] == []
     assert [f.name for f in ROWS if f.default is not None and f.choices and f.default not in f.choices] == []

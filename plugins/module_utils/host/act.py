@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -12,7 +13,7 @@ from typing import Any, Callable
 from .. import tree
 from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
-from ..plan.values import size_text
+from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
@@ -179,6 +180,10 @@ def _shutdown(connection: Connection, domain: Any, args: Args) -> None:
     until_off(connection, domain, args["timeout"], args["force"])
 
 
+def _save(_connection: Connection, domain: Any, _args: Args) -> None:
+    domain.managedSave(0)
+
+
 def _undefine_domain(_connection: Connection, domain: Any, _args: Args) -> None:
     """Undefine with all that libvirt keeps beside the definition; flags that an older release lacks are left out."""
     flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -230,6 +235,65 @@ def _update_device(_connection: Connection, domain: Any, args: Args) -> None:
 
 def _balloon(connection: Connection, domain: Any, args: Args) -> str | None:
     return until_balloon(connection, domain, args["kib"])
+
+
+def _stats(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setMemoryStatsPeriod(args["period"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+_TUNE = {
+    "scheduler": "setSchedulerParametersFlags",
+    "memory": "setMemoryParameters",
+    "blkio": "setBlkioParameters",
+    "numa": "setNumaParameters",
+}
+
+
+def _tune(_connection: Connection, domain: Any, args: Args) -> None:
+    getattr(domain, _TUNE[args["what"]])(dict(args["values"]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _limit(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setBlockIoTune(args["target"], dict(args["values"]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _vcpus(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setVcpusFlags(args["count"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _lifecycle(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setLifecycleAction(args["event"], args["action"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _iothread(_connection: Connection, domain: Any, args: Args) -> None:
+    if args["act"] == "remove":
+        domain.delIOThread(args["id"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        return
+    if args["act"] == "add":
+        domain.addIOThread(args["id"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    if args["values"]:
+        domain.setIOThreadParams(args["id"], dict(args["values"]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _perf(_connection: Connection, domain: Any, args: Args) -> None:
+    domain.setPerfEvents({args["name"]: args["on"]}, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _fragment(_connection: Connection, domain: Any, args: Args) -> None:
+    """Set an element of the metadata. libvirt binds its namespace to this prefix anew, and fails where it is bound already."""
+    prefix = "ns" + hashlib.sha256(args["namespace"].encode()).hexdigest()[:12]
+    where = (prefix, args["namespace"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, args["xml"], *where)
+
+
+def _pin(connection: Connection, domain: Any, args: Args) -> None:
+    wanted = VALUES["cpuset"].same(args["cpus"])
+    cpus = tuple(number in wanted for number in range(connection.open.getCPUMap()[0]))
+    if args["what"] == "emulator":
+        domain.pinEmulator(cpus, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    else:
+        call = domain.pinVcpuFlags if args["what"] == "vcpu" else domain.pinIOThread
+        call(args["id"], cpus, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
 def _describe(_connection: Connection, domain: Any, args: Args) -> None:
@@ -295,6 +359,7 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "resume"): lambda _connection, domain, _args: domain.resume(),
     ("domain", "suspend"): lambda _connection, domain, _args: domain.suspend(),
     ("domain", "wakeup"): lambda _connection, domain, _args: domain.pMWakeup(0),
+    ("domain", "save"): _save,
     ("domain", "reset"): lambda _connection, domain, _args: domain.reset(0),
     ("domain", "undefine"): _undefine_domain,
     ("domain", "autostart"): _autostart,
@@ -302,6 +367,15 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "detach"): _detach,
     ("domain", "update_device"): _update_device,
     ("domain", "balloon"): _balloon,
+    ("domain", "vcpus"): _vcpus,
+    ("domain", "tune"): _tune,
+    ("domain", "limit"): _limit,
+    ("domain", "pin"): _pin,
+    ("domain", "lifecycle"): _lifecycle,
+    ("domain", "iothread"): _iothread,
+    ("domain", "perf"): _perf,
+    ("domain", "fragment"): _fragment,
+    ("domain", "stats"): _stats,
     ("domain", "describe"): _describe,
     ("domain", "metadata"): _metadata,
 }

@@ -18,7 +18,7 @@ from typing import IO, Any, Callable
 
 from .. import tree
 from ..plan.values import size_text
-from ..plan.words import without_login
+from ..plan.words import shown_url
 from .connection import Connection, libvirt
 
 CHUNK = 1 << 20
@@ -119,7 +119,7 @@ def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
     algorithm, _colon, expected = (source.get("checksum") or "sha256:").partition(":")
     digest = hashlib.new(algorithm)
     count = 0
-    where = without_login(source.get("url") or source.get("file"))
+    where = shown_url(source.get("url") or source.get("file"))
     with _opened(source) as (stream, length):
         while True:
             chunk = _read(stream, where, count)
@@ -164,10 +164,10 @@ def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
             yield stream, int(length) if length else None
     except urllib.error.HTTPError as error:
         error.close()
-        where = without_login(source["url"])
+        where = shown_url(source["url"])
         raise BadContent(f"{where}: the server answered {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        where = without_login(source["url"])
+        where = shown_url(source["url"])
         raise BadContent(f"{where}: {getattr(error, 'reason', error)}") from error
 
 

@@ -21,7 +21,8 @@ _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
-    macs: declared MAC addresses, whose other owners are read as well.
+    macs: declared MAC addresses, whose other owners are read as well. sized: guests whose disks' volumes are looked at, since
+    a size is declared.
     """
 
     domains: frozenset[str]
@@ -29,6 +30,7 @@ class Scope(NamedTuple):
     everything: bool
     machines: bool
     macs: frozenset[str] = frozenset()
+    sized: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -39,7 +41,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         domains = _domains(conn, scope)
         new = any(name not in domains for name in scope.domains)
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
-        scope = scope._replace(volumes=scope.volumes | _disk_names(domains))
+        scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized))
         return Host(
             uri=connection.uri,
             identity=_identity(connection),
@@ -54,9 +56,9 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         )
 
 
-def _disk_names(domains: Mapping[str, Domain]) -> frozenset[str]:
-    """Names of the files that guests stand on: the size and format of a disk are its volume's."""
-    return frozenset(name for domain in domains.values() for name in _SOURCE.findall(domain.inactive))
+def _disk_names(domains: Mapping[str, Domain], sized: frozenset[str]) -> frozenset[str]:
+    """Names of the files that these guests stand on: the size of a disk is its volume's."""
+    return frozenset(name for guest in sized if guest in domains for name in _SOURCE.findall(domains[guest].inactive))
 
 
 def _identity(connection: Connection) -> str:
@@ -112,7 +114,7 @@ def _network(network: Any) -> Network:
     return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
 
 
-_FLAGS = (1, 4, 1024)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART
+_FLAGS = (1, 4, 1024, 256)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART, _MANAGEDSAVE
 _STATES = {
     0: "running",
     1: "running",
@@ -132,8 +134,8 @@ def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
     for domain in conn.listAllDomains(0):
         name = domain.name()
         if scope.everything or name in scope.domains or (scope.macs and _has_any(domain, scope.macs)):
-            active, persistent, autostart = (name in told[flag] for flag in _FLAGS)
-            value = _unless_gone(lambda item: _domain(item, active, persistent, autostart), domain)  # noqa: B023 - called at once
+            active, persistent, autostart, saved = (name in told[flag] for flag in _FLAGS)
+            value = _unless_gone(lambda item: _domain(item, active, persistent, autostart, saved), domain)  # noqa: B023 - called at once
             if value is not None:
                 found[name] = value
     return found
@@ -145,13 +147,14 @@ def _has_any(domain: Any, macs: frozenset[str]) -> bool:
     return not macs.isdisjoint(_MAC.findall(text.lower()))
 
 
-def _domain(domain: Any, active: bool, persistent: bool, autostart: bool) -> Domain:
+def _domain(domain: Any, active: bool, persistent: bool, autostart: bool, saved: bool) -> Domain:
     """One guest in full, with its secrets: comparing a password needs it."""
     live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE) if active else None
     flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
     inactive = domain.XMLDesc(flags) if persistent or live is None else live
-    state = _STATES.get(domain.state()[0], "stopped") if active else "stopped"
-    return Domain(domain.name(), inactive, live, state, autostart, persistent)
+    state = _STATES.get(domain.state()[0], "stopped") if active else "saved" if saved else "stopped"
+    image = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE) if state == "saved" else None
+    return Domain(domain.name(), inactive, live, state, autostart, persistent, image)
 
 
 def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:

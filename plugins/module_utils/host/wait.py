@@ -86,7 +86,7 @@ def _ask(domain: Any) -> None:
             domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
 
-def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: str) -> str | None:
+def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: str | None) -> str | None:
     """Detach a device of a running guest and wait until the guest let go of it; why it has to wait if it did not."""
     kinds = (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED)
     end = time.monotonic() + DETACH
@@ -113,10 +113,9 @@ def until_balloon(connection: Connection, domain: Any, kib: int) -> str | None:
     return None
 
 
-def _has(domain: Any, path: str, key: str) -> bool:
-    rules = for_kind(KIND["domain"])
+def _has(domain: Any, path: str, key: str | None) -> bool:
     nodes = tree.parse(domain.XMLDesc(0)).findall(path)
-    return key in (keys_among(rules, path, nodes) or [])
+    return bool(nodes) if key is None else key in (keys_among(for_kind(KIND["domain"]), path, nodes) or [])
 
 
 def until_ready(

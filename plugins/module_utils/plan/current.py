@@ -48,8 +48,8 @@ class Network(NamedTuple):
 
 class Domain(NamedTuple):
     """A guest. inactive: the persistent definition with secrets; live: the running one, None when it is off.
-    state: running, paused, stopped, crashed, pmsuspended. keeps: what an undefine has to take care of
-    (nvram, tpm, managed_save, snapshots, checkpoints).
+    state: running, paused, stopped, saved, crashed, pmsuspended. image: the definition that a saved guest was saved with,
+    and is restored with.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Domain(NamedTuple):
     state: str
     autostart: bool
     persistent: bool = True
-    keeps: frozenset[str] = frozenset()
+    image: str | None = None
 
 
 class Host(NamedTuple):

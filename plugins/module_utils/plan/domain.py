@@ -58,7 +58,10 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     kept = current is None or current.persistent or not (edits or declared.get("autostart"))
     if not kept:
         changes += (Change("persistent", False, True, "live"),)
-    if edits or current is None or not kept:
+    adopted = bool(declared.get("adopt")) and current is not None and not want.keys <= owned.keys
+    if adopted and not edits:
+        changes += (Change("adopted", False, True, "live"),)
+    if edits or current is None or not kept or adopted:
         ownership.write(root, owned_after(want, owned))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
@@ -66,7 +69,9 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     if live.done and not edits:
         changes += changes_of(list(live.done), want.rules)
     steps.extend(live.steps)
-    pending = changes_of(list(live.waiting), want.rules)
+    pending = changes_of(list(live.waiting), want.rules, "restart")
+    waits = {change.path for change in pending}
+    changes = tuple(change._replace(effect="restart") if change.path in waits else change for change in changes)
     power_changes, power, restarted = power_steps(declared, current, bool(pending), site.problems)
     changes += power_changes
     steps.extend(_autostart(declared, current))
@@ -85,6 +90,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         _needs(root, site),
         undeclared(want, root),
         facts,
+        current.inactive if current and current.persistent else None,
     )
 
 
@@ -129,6 +135,8 @@ def _state_after(declared: Declared, current: Domain | None) -> str:
     state = str(declared["state"])
     if state in ("restarted", "reset"):
         return "running"
+    if state == "stopped" and current is not None and current.state == "saved":
+        return "saved"
     return (current.state if current else "stopped") if state == "present" else state
 
 
@@ -153,7 +161,7 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
         return ObjectPlan("domain", name, "absent")
     _changes, steps, _restarted = power_steps(dict(declared, state="stopped"), current, False, site.problems)
     if current.persistent:
-        steps += (Step("undefine", {"keeps": sorted(current.keeps)}, f"undefine guest {name}"),)
+        steps += (Step("undefine", {}, f"undefine guest {name}"),)
     root = tree.parse(current.inactive)
     if declared.get("remove_storage"):
         _remove_storage(root, name, site)

@@ -66,9 +66,13 @@ def _network(network: Network) -> Exported:
 
 
 def _domain(domain: Domain, reserved: dict[tuple[str, str], str]) -> Exported:
-    state = {"running": "running", "paused": "paused", "stopped": "stopped", "crashed": "stopped"}.get(
-        domain.state, "present"
-    )
+    state = {
+        "running": "running",
+        "paused": "paused",
+        "stopped": "stopped",
+        "crashed": "stopped",
+        "saved": "stopped",
+    }.get(domain.state, "present")
     found = dict(export(KIND["domain"], domain.inactive), autostart=domain.autostart, state=state)
     for item in found.get("interfaces", []):
         address = reserved.get((item.get("network", ""), item.get("mac", "").lower()))

@@ -15,6 +15,7 @@ from . import values
 from .objects import Wanted
 from .overlay import Edit, size_at
 from .problem import Problems
+from .rules import name_iothreads
 
 _LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 
@@ -55,6 +56,8 @@ _HOLLOW = " | ".join(
 def fill_parts(want: Wanted, root: tree.Element) -> None:
     """Fill in what follows from the declared parts, before they are laid over the guest's document."""
     document = want.document
+    if document.find("iothreadids") is not None:
+        name_iothreads(root)
     there = {node.get("name") for node in root.iterfind("cpu/feature")}
     for node in document.iterfind("cpu/feature"):
         if node.get("policy") is None and node.get("name") not in there:

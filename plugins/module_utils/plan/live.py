@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 from .. import tree
-from . import ownership, values
+from . import ownership
 from .current import Domain, Host
 from .machine import without_aliases
-from .objects import (
-    Wanted,
-    running,
-)
-from .overlay import Edit, size_at
+from .objects import Wanted, effect_of, running
+from .overlay import Edit, Place
 from .plan import Step
+from .rules import Rules
+from .tune import limits, tune_steps
 
 # virDomainAttachDevice and virDomainDetachDevice (libvirt 11.3 src/qemu/qemu_hotplug.c).
 ATTACHABLE = frozenset(
@@ -40,17 +40,10 @@ ATTACHABLE = frozenset(
         "filesystem",
     )
 )
-# virDomainUpdateDeviceFlags: paths below a device that a running guest takes a change of.
-UPDATABLE = frozenset(
-    (
-        "devices/interface/link/@state",
-        "devices/interface/source/@network",
-        "devices/interface/source/@bridge",
-        "devices/interface/@type",
-        "devices/graphics/@passwd",
-    )
-)
+# virDomainUpdateDeviceFlags takes these; what of them can change is what has the effect "live" in the table of fields.
+UPDATABLE = frozenset(("interface", "graphics", "memory"))
 MEDIA = frozenset(("devices/disk/source/@file", "devices/disk/source", "devices/disk/@type"))
+LIMITS = "devices/disk/iotune"
 
 
 class Live(NamedTuple):
@@ -65,36 +58,35 @@ def live_plan(
     want: Wanted, current: Domain | None, root: tree.Element, before: ownership.Owned, settled: bool, host: Host
 ) -> Live:
     """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now."""
-    if current is None or current.live is None:
+    running_or_saved = current and (current.live or current.image)
+    if not running_or_saved:
         return Live((), (), ())
-    live = tree.parse(current.live)
+    live = tree.parse(running_or_saved)
     owned = ownership.read(live)
-    most = live.find("memory")
-    most_memory = size_at(most, "KiB") if most is not None else None
+    most = limits(live)
+    present = {f"devices/{node.tag}" for node in live.iterfind("devices/*")}
     cpu = tree.get(live, "cpu/@mode") or "custom"
     edits = without_aliases(running(want, live, root, before, settled), host)
     edits = [edit for edit in edits if not _expanded(edit, cpu, tree.get(root, "cpu/@mode"))]
     # A running guest has the port that libvirt chose for it.
     edits = [edit for edit in edits if (edit.path, edit.after) != ("devices/graphics/@port", "-1")]
-    devices: dict[int, list[Edit]] = {}
-    steps: list[Step] = []
-    waiting: list[Edit] = []
-    done: list[Edit] = []
+    if current is None or current.live is None:
+        return Live((), tuple(edits), ())
+    devices: dict[object, list[Edit]] = {}
+    plain: list[Edit] = []
     for edit in edits:
         if edit.trail and edit.trail[0].path.startswith("devices/"):
             devices.setdefault(id(edit.trail[0].node), []).append(edit)
-            continue
-        step = _live_value(edit, most_memory or 0)
-        (waiting if step is None else done).append(edit)
-        if step is not None:
-            steps.append(step)
-    for group in devices.values():
-        step = _live_device(group)
-        if step is None:
-            waiting.extend(group)
+        elif edit.path.startswith("devices/"):
+            devices.setdefault("/".join(edit.path.split("/")[:2]), []).append(edit)
         else:
-            steps.append(step)
-            done.extend(group)
+            plain.append(edit)
+    steps, done, waiting = tune_steps(plain, most, want.rules)
+    for key, group in devices.items():
+        device = _single(group, key, key in present, live) if isinstance(key, str) else _device(group, want.rules)
+        steps += device.steps
+        done += device.done
+        waiting += device.waiting
     if done and not want.keys <= owned.keys:
         keep = owned._replace(keys=owned.keys | want.keys)
         steps.append(Step("metadata", {"xml": ownership.as_text(keep)}, "note ownership in the running guest"))
@@ -122,41 +114,84 @@ def _expanded(edit: Edit, mode: str, declared: str | None) -> bool:
     return policy == "optional"
 
 
-def _live_value(edit: Edit, most_memory: int) -> Step | None:
-    """The call that changes a plain value of a running guest, None if it has to wait. most_memory: its limit in bytes."""
-    if edit.path in ("title", "description"):
-        return Step(
-            "describe",
-            {"what": edit.path, "text": edit.after if isinstance(edit.after, str) else None},
-            f"set the {edit.path}",
-        )
-    if edit.path == "currentMemory" and isinstance(edit.after, str) and int(edit.after) <= most_memory:
-        return Step(
-            "balloon",
-            {"kib": int(edit.after) // 1024},
-            f"set the memory to {values.size_text(int(edit.after))}",
-            True,
-        )
-    return None
-
-
-def _live_device(group: list[Edit]) -> Step | None:
-    """The call that makes one device of a running guest true, None if it has to wait."""
+def _device(group: list[Edit], rules: Rules) -> Live:
+    """What makes one device of a running guest true."""
     place = group[0].trail[0]
-    whole = next((edit for edit in group if edit.path == place.path), None)
     name = f"{place.node.tag} {place.key}"
-    if whole is not None and not can_plug(place.node, whole.before is not None):
-        return None
-    xml = tree.text_of(place.node)
-    if whole is not None and whole.before is None:
-        return Step("attach", {"xml": xml, "path": place.path, "key": place.key}, f"attach {name}", True)
+    whole = next((edit for edit in group if edit.path == place.path), None)
     if whole is not None:
-        return Step("detach", {"xml": xml, "path": place.path, "key": place.key}, f"detach {name}", True)
-    paths = {edit.path for edit in group}
-    media = place.node.get("device") in ("cdrom", "floppy") and paths <= MEDIA
-    if not media and not paths <= UPDATABLE:
-        return None
-    return Step("update_device", {"xml": _moved(place.node)}, f"change {name}", True)
+        return _plug("attach" if whole.before is None else "detach", place.node, place.key, group)
+    if place.node.tag == "disk":
+        return _disk(group, place, name)
+    now = [edit for edit in group if place.node.tag in UPDATABLE and _is_live(edit, rules)]
+    later = [edit for edit in group if edit not in now]
+    node = _without(place, later)
+    if not now or node is None:
+        return Live((), tuple(group), ())
+    return Live((Step("update_device", {"xml": _moved(node)}, f"change {name}", True),), tuple(later), tuple(now))
+
+
+def _plug(verb: str, node: tree.Element, key: str | None, group: list[Edit]) -> Live:
+    """A device that comes ("attach") or goes ("detach")."""
+    if not can_plug(node, verb == "detach"):
+        return Live((), tuple(group), ())
+    name = node.tag if key is None else f"{node.tag} {key}"
+    args = {"xml": tree.text_of(node), "path": f"devices/{node.tag}", "key": key}
+    return Live((Step(verb, args, f"{verb} {name}", True),), (), tuple(group))
+
+
+def _single(group: list[Edit], path: str, was_there: bool, live: tree.Element) -> Live:
+    """A device of which a guest has one at the most, so that it has no key."""
+    edit, node = group[0], live.find(path)
+    if edit.path == path and edit.after is None and isinstance(edit.before, type(live)):
+        return _plug("detach", edit.before, None, group)
+    if node is not None and not was_there:
+        return _plug("attach", node, None, group)
+    if [edit.path for edit in group] == ["devices/memballoon/stats/@period"] and isinstance(edit.after, str):
+        args, words = {"period": int(edit.after)}, f"collect statistics of the balloon each {edit.after} s"
+        return Live((Step("stats", args, words, True),), (), tuple(group))
+    return Live((), tuple(group), ())
+
+
+def _disk(group: list[Edit], place: Place, name: str) -> Live:
+    """A disk: the medium of a drive, and its limits; virDomainUpdateDeviceFlags refuses all else (qemu_domain.c)."""
+    limited = [edit for edit in group if edit.path.startswith(LIMITS)]
+    rest = [edit for edit in group if edit not in limited]
+    steps: list[Step] = []
+    if limited:
+        # All that is said of limits in one call: a total and its parts exclude each other, and 0 is no limit.
+        gone = {edit.path.rpartition("/")[2]: 0 for edit in limited if edit.after is None and edit.path != LIMITS}
+        told = {
+            node.tag: node.text if node.tag == "group_name" else int(node.text)
+            for node in place.node.iterfind("iotune/*")
+        }
+        args = {"target": place.key, "values": {**gone, **told}}
+        steps.append(Step("limit", args, f"set the limits of {name}", True))
+    if rest and place.node.get("device") in ("cdrom", "floppy") and {edit.path for edit in rest} <= MEDIA:
+        steps.append(Step("update_device", {"xml": tree.text_of(place.node)}, f"change {name}", True))
+        limited, rest = [*limited, *rest], []
+    return Live(tuple(steps), tuple(rest), tuple(limited))
+
+
+def _is_live(edit: Edit, rules: Rules) -> bool:
+    """Whether libvirt changes this of a device that is in use: the row of the option says so. A type goes with its source."""
+    return edit.path in rules.implied or effect_of(edit, rules) == "live"
+
+
+def _without(place: Place, later: list[Edit]) -> tree.Element | None:
+    """A copy of a device in which these edits are not made; None if they cannot be told apart from the others."""
+    node = copy.deepcopy(place.node)
+    for edit in later:
+        path = edit.path[len(place.path) + 1 :]
+        if len(edit.trail) > 1 or not isinstance(edit.after, str) or path.startswith(("source", "@type")):
+            return None
+        if isinstance(edit.before, str):
+            tree.put(node, path, edit.before)
+        elif edit.before is None:
+            tree.erase(node, path)
+        else:
+            return None
+    return node
 
 
 def can_plug(node: tree.Element, out: bool) -> bool:

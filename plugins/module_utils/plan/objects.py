@@ -23,6 +23,7 @@ from .words import edits_in_words, key_in_words, path_in_words
 class Wanted(NamedTuple):
     """A declaration ready to be overlaid. document: typed fields and raw XML together. keys: what it owns.
     lists: paths of the lists that are declared, so that what left them is removed. raw: digest of the raw XML.
+    exclusive: paths of the lists that hold nothing but what is declared.
     """
 
     kind: Kind
@@ -32,6 +33,7 @@ class Wanted(NamedTuple):
     keys: frozenset[str]
     lists: frozenset[str]
     raw: str | None
+    exclusive: frozenset[str] = frozenset()
 
     @property
     def rules(self) -> Rules:
@@ -46,16 +48,26 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], probl
     without_raw = {name: value for name, value in declared.items() if name != "xml"}
     typed = declared_document(kind, without_raw, where, problems)
     _check_twice(typed, rules, where, problems)
+    exclusive = _exclusive(kind, declared, where, problems)
     raw = raw_document(kind, declared.get("xml"), where, problems)
     if raw is None:
-        return Wanted(kind, where, typed, typed, ownership.keys_of(typed, rules), lists, None)
+        return Wanted(kind, where, typed, typed, ownership.keys_of(typed, rules), lists, None, exclusive)
     ownership.strip(raw)
     for path in rules.known.told:
         tree.erase(raw, path)
     keys = frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules)) | ownership.keys_of(typed, rules)
     digest = ownership.fingerprint(raw, rules)
     overlay(raw, typed, rules)
-    return Wanted(kind, where, raw, typed, keys, lists, digest)
+    return Wanted(kind, where, raw, typed, keys, lists, digest, exclusive)
+
+
+def _exclusive(kind: Kind, declared: Mapping[str, Any], where: str, problems: Problems) -> frozenset[str]:
+    """The paths of the lists that shall hold nothing but what is declared. One that is not declared is a problem."""
+    found = {field.name: field.path for field in kind.fields if field.name in (declared.get("exclusive") or ())}
+    for name in found:
+        if declared.get(name) is None:
+            problems.add(where + ": exclusive", f"{name} is not declared; an empty list says that there shall be none")
+    return frozenset(path for path in found.values() if path)
 
 
 def _check_twice(typed: tree.Element, rules: Rules, where: str, problems: Problems) -> None:
@@ -104,7 +116,7 @@ def overlaid(want: Wanted, root: tree.Element, owned: ownership.Owned | None = N
         and owned.definition == ownership.fingerprint(root, want.rules)
         and not _secrets_differ(want, root)
     )
-    edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys))
+    edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys) | _others(want, root))
     edits += overlay(root, want.typed if settled else want.document, want.rules)
     return edits, settled
 
@@ -126,7 +138,8 @@ def running(
     """
     ours = ownership.read(live)
     if settled and ours.declared == want.raw:
-        return overlay(live, want.typed, want.rules)
+        edits = ownership.remove_undeclared(live, want.rules, _others(want, live))
+        return edits + overlay(live, want.typed, want.rules)
     edits, _settled = overlaid(want, live, ours._replace(keys=ours.keys | owned.keys))
     if not settled:
         return edits
@@ -158,6 +171,11 @@ def doomed(want: Wanted, owned: frozenset[str]) -> frozenset[str]:
         elif _path(key) in want.lists:
             gone.add(key)
     return frozenset(gone)
+
+
+def _others(want: Wanted, root: tree.Element) -> frozenset[str]:
+    """The keys of what stands undeclared in the lists that shall hold nothing else."""
+    return frozenset(ownership.key((place,)) for path in want.exclusive for place in _undeclared(want, root, path))
 
 
 def owned_after(want: Wanted, owned: ownership.Owned) -> ownership.Owned:
@@ -192,17 +210,17 @@ def fingerprint_step(want: Wanted) -> tuple[Step, ...]:
 
 def undeclared(want: Wanted, root: tree.Element) -> tuple[str, ...]:
     """What is in the declared lists of a document without being declared, in the user's words."""
-    found = []
-    for path in sorted(want.lists):
-        if not path.startswith("devices/"):
-            continue
-        entries = [node for node in tree.find_all(want.document, path) if not node.get(ABSENT)]
-        declared = set(keys_among(want.rules, path, entries) or [])
-        nodes = tree.find_all(root, path)
-        for key, node in zip(keys_among(want.rules, path, nodes) or [], nodes):
-            if key not in declared:
-                found.append(key_in_words(Place(path, key, node), want.rules))
-    return tuple(found)
+    paths = [path for path in sorted(want.lists) if path.startswith("devices/")]
+    return tuple(key_in_words(place, want.rules) for path in paths for place in _undeclared(want, root, path))
+
+
+def _undeclared(want: Wanted, root: tree.Element, path: str) -> list[Place]:
+    """The entries of a list in a document that are not declared."""
+    entries = [node for node in tree.find_all(want.document, path) if not node.get(ABSENT)]
+    declared = set(keys_among(want.rules, path, entries) or [])
+    nodes = tree.find_all(root, path)
+    keys = keys_among(want.rules, path, nodes) or []
+    return [Place(path, key, node) for key, node in zip(keys, nodes) if key not in declared]
 
 
 def check_uuid(want: Wanted, root: tree.Element, before: str | None, site: Site) -> None:
@@ -213,12 +231,15 @@ def check_uuid(want: Wanted, root: tree.Element, before: str | None, site: Site)
 
 
 def effect_of(edit: Edit, rules: Rules) -> str:
-    """When an edit becomes true: the effect of the nearest field, "restart" where there is none."""
+    """When an edit becomes true: the effect of the nearest field, "restart" where there is none.
+
+    That a list changes while a guest runs says that its entries come and go, and nothing of what is in one of them.
+    """
     path = edit.path
     while path:
         field = rules.fields.get(path)
         if field is not None:
-            return field.effect
+            return "restart" if field.type == "items" and path != edit.path else field.effect
         path = path.rpartition("/")[0]
     return "restart"
 

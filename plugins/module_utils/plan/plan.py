@@ -34,6 +34,7 @@ class Step(NamedTuple):
 class ObjectPlan(NamedTuple):
     """What will happen to one object. state: what it is afterwards. needs: objects that have to be done before.
     pending: what becomes true only at a restart. undeclared: what somebody else put into a list that is declared.
+    previous: the definition to put back when what follows a new one fails; None when there is none.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class ObjectPlan(NamedTuple):
     needs: frozenset[Id] = frozenset()
     undeclared: tuple[str, ...] = ()
     facts: Mapping[str, Any] = {}
+    previous: str | None = None
 
     @property
     def id(self) -> Id:

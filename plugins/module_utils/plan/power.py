@@ -5,10 +5,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Callable, NamedTuple
+
 from .current import Domain
 from .plan import Change, Step
 from .problem import Problems
 from .site import Declared
+
+OFF = frozenset(("stopped", "saved", "crashed"))
+
+
+class Power(NamedTuple):
+    """What brings a guest to a state: the calls, the state, and whether it starts with its present definition by them."""
+
+    steps: tuple[Step, ...]
+    after: str
+    restarted: bool = False
+
+
+class Calls(NamedTuple):
+    """The calls on one guest, from the state that it is in.
+
+    wake: makes one that sleeps hear what it is asked next. start, start_paused: from being off. clear: takes the remains
+    of a crash away.
+    """
+
+    name: str
+    wake: tuple[Step, ...]
+    stop: Step
+    start: tuple[Step, ...]
+    start_paused: tuple[Step, ...]
+    clear: tuple[Step, ...]
+
+    def one(self, verb: str, words: str) -> Step:
+        """A call without arguments."""
+        return Step(verb, {}, f"{words} guest {self.name}")
+
+
+def _calls(declared: Declared, now: str) -> Calls:
+    name = declared["name"]
+    stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, f"shut guest {name} down")
+    # A crashed guest that was preserved holds its memory until it is destroyed.
+    clear = (Step("destroy", {}, f"clear away the crashed guest {name}"),) if now == "crashed" else ()
+    wake: tuple[Step, ...] = ()
+    if now == "paused" and not declared["force"]:
+        # A guest that does not run cannot hear that it shall shut down; one that may be switched off need not.
+        wake = (Step("resume", {}, f"resume guest {name}"),)
+    elif now == "pmsuspended":
+        wake = (Step("wakeup", {}, f"wake guest {name}"),)
+    words = f"restore guest {name}" if now == "saved" else f"start guest {name}"
+    start, paused = Step("start", {}, words), Step("start", {"paused": True}, words)
+    return Calls(name, wake, stop, (*clear, start), (*clear, paused), clear)
+
+
+def _running(now: str, calls: Calls) -> Power | None:
+    if now == "running":
+        return None
+    if now in OFF:
+        return Power(calls.start, "running", now != "saved")
+    return Power((calls.one("resume", "resume"),) if now == "paused" else calls.wake, "running")
+
+
+def _stopped(now: str, calls: Calls) -> Power | None:
+    if now in ("stopped", "saved"):
+        return None
+    return Power(calls.clear or (*calls.wake, calls.stop), "stopped")
+
+
+def _paused(now: str, calls: Calls) -> Power | None:
+    if now == "paused":
+        return None
+    if now in OFF:
+        return Power(calls.start_paused, "paused", now != "saved")
+    return Power((*calls.wake, calls.one("suspend", "pause")), "paused")
+
+
+def _saved(now: str, calls: Calls) -> Power | None:
+    if now == "saved":
+        return None
+    return Power((*(() if now == "paused" else calls.wake), calls.one("save", "save")), "saved")
+
+
+def _restarted(now: str, calls: Calls) -> Power | None:
+    if now in OFF:
+        return Power(calls.start, "running", now != "saved")
+    return Power((*calls.wake, calls.stop, *calls.start), "running", True)
+
+
+def _reset(now: str, calls: Calls) -> Power | None:
+    resume = (calls.one("resume", "resume"),) if now == "paused" else ()
+    return Power((calls.one("reset", "reset"), *resume), "running")
+
+
+TOWARDS: Mapping[str, Callable[[str, Calls], Power | None]] = {
+    "running": _running,
+    "stopped": _stopped,
+    "paused": _paused,
+    "saved": _saved,
+    "restarted": _restarted,
+    "reset": _reset,
+}
+# What only a guest that runs can do.
+NEEDS_RUNNING = {"saved": "saved", "reset": "reset"}
 
 
 def power_steps(
@@ -18,56 +117,26 @@ def power_steps(
 
     waiting: whether something waits for a restart, which restart=if_needed allows.
     """
-    name, state = declared["name"], declared["state"]
-    now = current.state if current else "stopped"
-    stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, f"shut guest {name} down")
-    resume = Step("resume", {}, f"resume guest {name}")
-    # A crashed guest that was preserved holds its memory until it is destroyed.
-    crashed = [Step("destroy", {}, f"clear away the crashed guest {name}")] if now == "crashed" else []
-    off = now == "stopped" or bool(crashed)
-    start = [*crashed, Step("start", {}, f"start guest {name}")]
-    start_paused = [*crashed, Step("start", {"paused": True}, f"start guest {name}")]
-    # A guest that does not run cannot hear that it shall shut down; one that may be switched off need not.
-    wake = {
-        "paused": [] if declared["force"] else [resume],
-        "pmsuspended": [Step("wakeup", {}, f"wake guest {name}")],
-    }.get(now, [])
-    steps: list[Step] = []
-    after: str | None = None
-    restarted = False
-    if state == "running" and now != "running":
-        steps, after = (start if off else [resume] if now == "paused" else wake), "running"
-        restarted = off
-    elif state == "stopped" and now != "stopped":
-        steps, after = crashed or [*wake, stop], "stopped"
-    elif state == "paused" and now != "paused":
-        steps = start_paused if off else [*wake, Step("suspend", {}, f"pause guest {name}")]
-        after, restarted = "paused", off
-    elif state == "restarted":
-        steps, after, restarted = (start if off else [*wake, stop, *start]), "running", True
-    elif state == "reset":
-        if off:
-            problems.add(f"domain {name}: state", "the guest is not running; it cannot be reset")
-        steps, after = [Step("reset", {}, f"reset guest {name}"), *([resume] if now == "paused" else [])], "running"
-    changes: tuple[Change, ...] = ()
-    if after is not None and current is not None:
-        before = now
-        changes = (
-            Change(
-                "state",
-                before,
-                f"{after} anew" if before == after else after,
-                "restart" if restarted and not off else "live",
-            ),
-        )
-    if (
-        waiting
-        and not restarted
-        and declared["restart"] == "if_needed"
-        and now in ("running", "paused")
-        and state not in ("stopped", "absent")
-    ):
+    state, now = declared["state"], current.state if current else "stopped"
+    calls = _calls(declared, now)
+    if state in NEEDS_RUNNING and now in OFF and now != state:
+        words = f"the guest is not running; it cannot be {NEEDS_RUNNING[state]}"
+        problems.add(f"domain {declared['name']}: state", words)
+    power = TOWARDS[state](now, calls) if state in TOWARDS else None
+    if waiting and not (power and power.restarted) and _may_restart(declared, now):
         after = now if state == "present" else "paused" if state == "paused" else "running"
-        steps, restarted = [*wake, stop, *(start if after == "running" else start_paused)], True
-        changes = (Change("state", now, f"{after} anew", "restart"),)
-    return changes, tuple(steps), restarted
+        again = calls.start if after == "running" else calls.start_paused
+        power = Power((*calls.wake, calls.stop, *again), after, True)
+    if power is None:
+        return (), (), False
+    changes: tuple[Change, ...] = ()
+    if current is not None:
+        anew = now == power.after or (power.restarted and now not in OFF and state in ("present", "running", "paused"))
+        effect = "restart" if power.restarted and now not in OFF else "live"
+        changes = (Change("state", now, f"{power.after} anew" if anew else power.after, effect),)
+    return changes, power.steps, power.restarted
+
+
+def _may_restart(declared: Declared, now: str) -> bool:
+    allowed = declared["restart"] == "if_needed" and declared["state"] not in ("stopped", "saved", "absent")
+    return allowed and now in ("running", "paused")

@@ -139,6 +139,15 @@ def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] 
     return keys
 
 
+def name_iothreads(root: tree.Element) -> None:
+    """Write an entry for each I/O thread that is only counted: those are numbered from 1 (virDomainIOThreadIDDefArrayInit)."""
+    listed = {node.get("id") for node in root.iterfind("iothreadids/iothread")}
+    count = tree.get(root, "iothreads") or "0"
+    free = (str(number) for number in range(1, 1 << 16) if str(number) not in listed)
+    for _missing in range(int(count) - len(listed) if count.isdigit() else 0):
+        tree.make(root, "iothreadids").append(tree.element("iothread", id=next(free)))
+
+
 def read_attribute(node: tree.Element, name: str) -> str | None:
     """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either; all virtual
     CPUs are in use where nothing else is said; and firmware in flash memory is UEFI, whether it was named or chosen: of a

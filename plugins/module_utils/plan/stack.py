@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import tree
 from ..spec.kinds import KIND, KINDS
@@ -26,9 +26,27 @@ from .volume import backing_order, plan_volume
 Stack = Mapping[str, list[Declared]]
 
 
-def plan_stack(stack: Stack, host: Host) -> Plan:
+class Earlier(NamedTuple):
+    """A plan, and the host that it was made for."""
+
+    plan: Plan
+    host: Host
+
+    def settled(self, host: Host) -> dict[str, ObjectPlan]:
+        """The plans of guests that had nothing to do and are as they were: they need not be made again."""
+        return {
+            item.name: item
+            for item in self.plan.objects
+            if item.kind == "domain"
+            and not (item.changes or item.steps)
+            and self.host.domains.get(item.name) == host.domains.get(item.name)
+        }
+
+
+def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan:
     """The plan for everything that is declared on a host. stack: plural kind → declarations, as the argument spec gives
-    them. Raises Declined with every problem that was found.
+    them. earlier: what was planned for the same stack before it was carried out. Raises Declined with every problem that
+    was found.
     """
     problems = Problems()
     named = {
@@ -47,7 +65,8 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
     site.files.update({path: key for key in site.volumes if (path := site.volume_path(*key))})
     _release(site)
     _check_shared(site, guests)
-    wants = _wants(site, guests, lists)
+    settled = {} if earlier is None else earlier.settled(host)
+    wants = _wants(site, {name: item for name, item in guests.items() if name not in settled}, lists)
     if problems.found:
         # The rest cannot be planned; what is wrong with volumes is told in the same run.
         for item in backing_order(site.volumes, problems):
@@ -56,7 +75,8 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
     plans = [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
     plans += _networks(site, wants)
     domains = [
-        plan_domain(wants[("domain", name)], guests[name], site) if name in guests else plan_absent(item, site)
+        settled.get(name)
+        or (plan_domain(wants[("domain", name)], guests[name], site) if name in guests else plan_absent(item, site))
         for name, item in site.domains.items()
     ]
     plans += [plan_volume(item, site) for item in backing_order(site.volumes, problems)]
@@ -119,6 +139,38 @@ def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
             mac = (item.get("mac") or "").lower()
             if mac and owners.setdefault(mac, name) != name:
                 site.problems.add(f"domain {name}", f"MAC address {mac} is also that of guest {owners[mac]}")
+    _check_disks(site, guests)
+
+
+def _check_disks(site: Site, guests: Mapping[str, Declared]) -> None:
+    """A disk that two guests write to is lost; where both have it already, that is their owner's affair."""
+    owners: dict[tuple[str, str], str] = {}
+    for name, guest in guests.items():
+        for item in guest.get("disks") or []:
+            source = ("", item["file"]) if item.get("file") else ("", item["block"]) if item.get("block") else None
+            if item.get("volume"):
+                source = (item.get("pool") or "default", item["volume"])
+            alone = (
+                item.get("device") not in ("cdrom", "floppy") and not item.get("readonly") and not item.get("shareable")
+            )
+            if source is None or not alone:
+                continue
+            other = owners.setdefault(source, name)
+            if other != name and not (_stands_on(site, name, source) and _stands_on(site, other, source)):
+                words = (
+                    f"{source[1]} is a disk of guest {other} too; two that write destroy it: say shareable or readonly"
+                )
+                site.problems.add("domain {}: disks[{}]".format(name, item["target"]), words)
+
+
+def _stands_on(site: Site, name: str, source: tuple[str, str]) -> bool:
+    """Whether a guest has this disk already."""
+    current = site.host.domains.get(name)
+    nodes = [] if current is None else tree.parse(current.inactive).findall("devices/disk/source")
+    return any(
+        source in (("", node.get("file")), ("", node.get("dev")), (node.get("pool"), node.get("volume")))
+        for node in nodes
+    )
 
 
 def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) -> dict[Id, Wanted]:

@@ -17,7 +17,7 @@ from .document import declared_document
 from .plan import Change, Id, ObjectPlan, Step
 from .problem import Problems
 from .site import Declared, Site
-from .words import without_login
+from .words import shown_url
 
 SECTOR = 512
 _ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
@@ -125,7 +125,7 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
 def _shown(value: Any) -> Any:
     """A value of a declaration as it is told: a URL without its login, a source without what was left out."""
     if isinstance(value, dict):
-        return {name: without_login(part) for name, part in value.items() if part is not None}
+        return {name: shown_url(part) for name, part in value.items() if part is not None}
     return value
 
 

@@ -17,6 +17,7 @@ from .rules import Rules, join, read_attribute
 
 MASK = "********"
 _LOGIN = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", re.IGNORECASE)
+_QUERY = re.compile(r"^([a-z][a-z0-9+.-]*://[^?#\s]*)\?\S+$", re.IGNORECASE)
 
 _NAMES: dict[str, dict[str, str]] = {}
 
@@ -137,12 +138,15 @@ def masked_xml(node: tree.Element, path: str, rules: Rules) -> str:
 
 
 def masked_options(options: Mapping[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
-    """A module's options as they may be shown: secrets, whole texts of XML, and what is no option, are masked."""
+    """A module's options as they may be shown: secrets, whole texts of XML, and what is no option, are masked.
+
+    What was not given is left out: it is most of what there is.
+    """
     table = {name: field for field in fields for name in (field.name, *field.aliases)}
     return {
         name: _masked(value, table[name]) if name in table else MASK
         for name, value in options.items()
-        if not name.startswith("_ansible_")
+        if value is not None and not name.startswith("_ansible_")
     }
 
 
@@ -155,12 +159,12 @@ def _masked(value: Any, field: Field) -> Any:
         return [masked_options(item, field.fields) if isinstance(item, dict) else MASK for item in value]
     if field.type == "dict" and isinstance(value, dict):
         return masked_options(value, field.fields)
-    return MASK if field.fields else without_login(value)
+    return MASK if field.fields else shown_url(value)
 
 
-def without_login(value: Any) -> Any:
-    """A URL without the name and password in it; anything else as it is."""
-    return _LOGIN.sub(rf"\1{MASK}@", value) if isinstance(value, str) else value
+def shown_url(value: Any) -> Any:
+    """A URL without the name and password in it, and without its query, which may hold a token; all else as it is."""
+    return _QUERY.sub(rf"\1?{MASK}", _LOGIN.sub(rf"\1{MASK}@", value)) if isinstance(value, str) else value
 
 
 def read_fields(node: tree.Element, fields: tuple[Field, ...]) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from . import devices, machine, tuning
-from .field import Kind
+from .field import Field, Kind
 from .table import rows
 
 CLOUD_INIT = rows("""
@@ -31,7 +31,7 @@ WAIT_FOR = rows("""
     Seconds to wait at the most.
 """)
 
-FIELDS = rows(
+PLAIN = rows(
     """
 - name  name  name  create required alias=guest
     Name of the guest; it identifies the guest.
@@ -64,11 +64,11 @@ FIELDS = rows(
     The initial RAM disk for O(kernel).
 - cmdline  line  os/cmdline
     The kernel's command line for O(kernel).
-- on_poweroff  text  on_poweroff  =destroy|restart|preserve|rename-restart
+- on_poweroff  text  on_poweroff  live =destroy|restart|preserve|rename-restart
     What happens when the guest powers off.
-- on_reboot  text  on_reboot  =destroy|restart|preserve|rename-restart
+- on_reboot  text  on_reboot  live =destroy|restart|preserve|rename-restart
     What happens when the guest reboots.
-- on_crash  text  on_crash  =destroy|restart|preserve|rename-restart|coredump-destroy|coredump-restart
+- on_crash  text  on_crash  live =destroy|restart|preserve|rename-restart|coredump-destroy|coredump-restart
     What happens when the guest crashes.
 """
 )
@@ -99,10 +99,14 @@ DEVICES = rows(
 - xml  text  -
     libvirt's own domain XML. Its elements count as declared; typed fields win over it. A new guest that is
     declared with it gets none of this collection's default devices.
+- adopt  bool  -  live default=false
+    Whether a guest that is as declared already, and was made by somebody else, is noted as declared here, so that what
+    leaves the declaration later is removed. Without it that begins with the first change.
 - autostart  bool  -  live
     Whether the guest starts with the host.
-- state  text  -  live =present|running|stopped|paused|absent|restarted|reset default=present
-    V(present) defines the guest and leaves its power as it is. V(stopped) asks the guest to shut down and waits.
+- state  text  -  live =present|running|stopped|paused|saved|absent|restarted|reset default=present
+    V(present) defines the guest and leaves its power as it is. V(stopped) asks the guest to shut down and waits; a
+    saved guest stays saved. V(saved) saves the guest's memory on the host and stops it, V(running) restores it.
     V(absent) removes the definition and keeps the disks. V(restarted) and V(reset) act on every run.
 - restart  text  -  live =never|if_needed default=never
     Whether a running guest may be shut down and started again when a change needs it. With V(never) such changes
@@ -130,4 +134,21 @@ DEVICES = rows(
     wait_for=WAIT_FOR,
 )
 
-DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS + machine.FIELDS + tuning.FIELDS + DEVICES)
+# Lists in which libvirt puts devices of its own, so that they can never hold only what is declared.
+FILLED = frozenset(("controllers", "inputs", "consoles", "audios", "hubs", "panics"))
+
+EXCLUSIVE = Field(
+    "exclusive",
+    "words",
+    effect="live",
+    choices=tuple(
+        field.name
+        for field in DEVICES
+        if field.type == "items" and (field.path or "").startswith("devices/") and field.name not in FILLED
+    ),
+    doc="Lists of devices that hold what is declared and nothing else: what others put there is removed.",
+)
+
+FIELDS = (*PLAIN, *machine.FIELDS, *tuning.FIELDS, *DEVICES, EXCLUSIVE)
+
+DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS)

@@ -100,13 +100,16 @@ CPUTUNE = rows(
 """
 )
 
-_MEMORY = (
-    ("hard_limit", "Memory of the host that the guest may have at the most, QEMU's own included"),
-    ("soft_limit", "Memory that it is held to when the host is short of it"),
-    ("min_guarantee", "Memory that it keeps in any case (VMware, OpenVZ)"),
-    ("swap_hard_limit", "Memory and swap space that it may have at the most"),
-)
-MEMTUNE = rows("\n".join(f"- {name}  size  {name}  live unit=KiB\n    {what}, with unit." for name, what in _MEMORY))
+MEMTUNE = rows("""
+- hard_limit  size  hard_limit  live unit=KiB
+    Memory of the host that the guest may have at the most, QEMU's own included, with unit.
+- soft_limit  size  soft_limit  live unit=KiB
+    Memory that it is held to when the host is short of it, with unit.
+- swap_hard_limit  size  swap_hard_limit  live unit=KiB
+    Memory and swap space that it may have at the most, with unit.
+- min_guarantee  size  min_guarantee  unit=KiB
+    Memory that it keeps in any case, with unit (VMware, OpenVZ).
+""")
 
 NUMATUNE = rows("""
 - mode  text  memory/@mode  =strict|preferred|interleave|restrictive
@@ -166,8 +169,8 @@ THROTTLE_GROUPS = rows(
 
 FIELDS = rows(
     """
-- iothreads  int  iothreads
-    Number of I/O threads, numbered from 1.
+- iothreads  int  iothreads  live
+    Number of I/O threads, numbered from 1. A running guest takes more of them.
 - iothread_ids  items  iothreadids/iothread  live
     The I/O threads one by one.
     - id  int  @id  required

@@ -12,7 +12,13 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among, name_iothreads
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import (
+    ACTIONS,
+    EVENTS,
+    IOTHREAD_PARAMETERS,
+    PARAMETERS,
+)
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
 Args = Mapping[str, Any]
@@ -144,7 +150,7 @@ def _domain(name: str, domain: Domain | None, verb: str, args: Args) -> Domain |
             return Domain(name, args["xml"], None, "stopped", False)
         return domain._replace(inactive=args["xml"], persistent=True)
     assert domain is not None
-    if verb in ("attach", "detach", "update_device", "balloon", "describe", "metadata"):
+    if verb in ("attach", "detach", "update_device", "metadata", *SETTINGS):
         assert domain.live is not None
         return domain._replace(live=_plugged(domain.live, verb, args))
     return _POWER[verb](domain, args)
@@ -156,8 +162,9 @@ _POWER: dict[str, Callable[[Domain, Args], Domain | None]] = {
     ),
     "autostart": lambda domain, args: domain._replace(autostart=args["on"]),
     "start": lambda domain, args: domain._replace(
-        live=domain.inactive, state="paused" if args.get("paused") else "running"
+        live=domain.image or domain.inactive, state="paused" if args.get("paused") else "running", image=None
     ),
+    "save": lambda domain, _args: domain._replace(live=None, state="saved", image=domain.live),
     "shutdown": lambda domain, _args: domain._replace(live=None, state="stopped") if domain.persistent else None,
     "suspend": lambda domain, _args: domain._replace(state="paused"),
     "resume": lambda domain, _args: domain._replace(state="running"),
@@ -167,17 +174,112 @@ _POWER: dict[str, Callable[[Domain, Args], Domain | None]] = {
 }
 
 
+def _balloon(root: tree.Element, args: Args) -> None:
+    tree.put(root, "currentMemory", str(args["kib"]))
+    root.find("currentMemory").attrib.pop("unit", None)
+
+
+def _describe(root: tree.Element, args: Args) -> None:
+    if args["text"] is not None:
+        tree.put(root, args["what"], args["text"])
+    elif root.find(args["what"]) is not None:
+        tree.remove(root.find(args["what"]))
+
+
+def _tune(root: tree.Element, args: Args) -> None:
+    paths = {parameter: path for path, parameter in PARAMETERS.items()}
+    for name, value in args["values"].items():
+        if (args["what"], name) in paths:
+            path = paths[(args["what"], name)]
+            tree.put(root, path, str(value))
+            tree.make(root, tree.split(path)[0]).attrib.pop("unit", None)
+            continue
+        words = value.split(",")
+        for device, number in zip(words[::2], words[1::2]):
+            parent = tree.make(root, "blkiotune")
+            node = next((one for one in parent.findall("device") if tree.get(one, "path") == device), None)
+            if node is None:
+                node = tree.element("device")
+                tree.put(node, "path", device)
+                parent.append(node)
+            tree.put(node, name.removeprefix("device_"), number)
+
+
+def _limit(root: tree.Element, args: Args) -> None:
+    disk = next(node for node in root.iterfind("devices/disk") if tree.get(node, "target/@dev") == args["target"])
+    for name, value in args["values"].items():
+        if value:
+            tree.put(disk, f"iotune/{name}", str(value))
+        else:
+            tree.erase(disk, f"iotune/{name}")
+
+
+def _pin(root: tree.Element, args: Args) -> None:
+    attribute, path = {"vcpu": ("vcpu", "vcpupin"), "iothread": ("iothread", "iothreadpin")}.get(
+        args["what"], (None, "emulatorpin")
+    )
+    parent = tree.make(root, "cputune")
+    found = [one for one in parent.findall(path) if attribute is None or one.get(attribute) == str(args["id"])]
+    node = found[0] if found else tree.element(path)
+    node.set("cpuset", args["cpus"])
+    if attribute:
+        node.set(attribute, str(args["id"]))
+    if not found:
+        parent.append(node)
+
+
+def _iothread(root: tree.Element, args: Args) -> None:
+    name_iothreads(root)
+    parent = tree.make(root, "iothreadids")
+    if args["act"] == "remove":
+        tree.erase(parent, f"iothread[@id='{args['id']}']")
+        tree.put(root, "iothreads", str(len(parent)))
+        return
+    if args["act"] == "add":
+        parent.append(tree.element("iothread", id=str(args["id"])))
+        tree.put(root, "iothreads", str(len(parent)))
+    (node,) = (one for one in parent.findall("iothread") if one.get("id") == str(args["id"]))
+    paths = {name: path for path, name in IOTHREAD_PARAMETERS.items()}
+    for name, value in args["values"].items():
+        tree.put(node, paths[name], str(value))
+
+
+def _perf(root: tree.Element, args: Args) -> None:
+    tree.erase(root, f"perf/event[@name='{args['name']}']")
+    event = tree.element("event", name=args["name"], enabled="yes" if args["on"] else "no")
+    tree.make(root, "perf").append(event)
+
+
+def _fragment(root: tree.Element, args: Args) -> None:
+    parent = tree.make(root, "metadata")
+    for node in parent.findall(f"{{{args['namespace']}}}*"):
+        parent.remove(node)
+    if args["xml"]:
+        parent.append(tree.parse(args["xml"]))
+
+
+SETTINGS: dict[str, Callable[[tree.Element, Args], None]] = {
+    "balloon": _balloon,
+    "describe": _describe,
+    "tune": _tune,
+    "limit": _limit,
+    "pin": _pin,
+    "iothread": _iothread,
+    "perf": _perf,
+    "fragment": _fragment,
+    "vcpus": lambda root, args: tree.put(root, "vcpu/@current", str(args["count"])),
+    "lifecycle": lambda root, args: tree.put(
+        root, next(path for path, event in EVENTS.items() if event == args["event"]), ACTIONS[args["action"]]
+    ),
+    "stats": lambda root, args: tree.put(root, "devices/memballoon/stats/@period", str(args["period"])),
+}
+
+
 def _plugged(xml: str, verb: str, args: Args) -> str:
     """The running guest's document after a call that changes it."""
     root = tree.parse(xml)
-    if verb == "balloon":
-        tree.put(root, "currentMemory", str(args["kib"]))
-        root.find("currentMemory").attrib.pop("unit", None)
-    elif verb == "describe":
-        if args["text"] is not None:
-            tree.put(root, args["what"], args["text"])
-        elif root.find(args["what"]) is not None:
-            tree.remove(root.find(args["what"]))
+    if verb in SETTINGS:
+        SETTINGS[verb](root, args)
     elif verb == "metadata":
         node = tree.parse(args["xml"])
         keys = frozenset((key.text or "").strip() for key in node)

@@ -92,6 +92,7 @@ def network_of(name: str, item: Mapping[str, Any]) -> Network:
 def domain_of(name: str, item: Mapping[str, Any]) -> Domain:
     """A guest; stopped unless it says otherwise."""
     state = item.get("state", "stopped")
-    live = item.get("live", item["xml"]) if state not in ("stopped", "crashed") else None
-    keeps = frozenset(item.get("keeps", ()))
-    return Domain(name, item["xml"], live, state, item.get("autostart", False), item.get("persistent", True), keeps)
+    document = item.get("live", item["xml"])
+    live = document if state not in ("stopped", "crashed", "saved") else None
+    image = document if state == "saved" else None
+    return Domain(name, item["xml"], live, state, item.get("autostart", False), item.get("persistent", True), image)

@@ -1,0 +1,201 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of a running guest that are no device: which call of libvirt makes an edit of its document true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .. import tree
+from . import values
+from .overlay import Edit, size_at
+from .plan import Step
+from .rules import Rules, name_iothreads
+
+# Rule path → (whose parameters, name of the parameter), of virDomainSetSchedulerParametersFlags and its likes
+# (include/libvirt/libvirt-domain.h). Sizes are in KiB there.
+PARAMETERS: Mapping[str, tuple[str, str]] = {
+    "cputune/shares": ("scheduler", "cpu_shares"),
+    "cputune/period": ("scheduler", "vcpu_period"),
+    "cputune/quota": ("scheduler", "vcpu_quota"),
+    "cputune/global_period": ("scheduler", "global_period"),
+    "cputune/global_quota": ("scheduler", "global_quota"),
+    "cputune/emulator_period": ("scheduler", "emulator_period"),
+    "cputune/emulator_quota": ("scheduler", "emulator_quota"),
+    "cputune/iothread_period": ("scheduler", "iothread_period"),
+    "cputune/iothread_quota": ("scheduler", "iothread_quota"),
+    "memtune/hard_limit": ("memory", "hard_limit"),
+    "memtune/soft_limit": ("memory", "soft_limit"),
+    "memtune/swap_hard_limit": ("memory", "swap_hard_limit"),
+    "blkiotune/weight": ("blkio", "weight"),
+    "numatune/memory/@nodeset": ("numa", "numa_nodeset"),
+}
+DEVICE_WEIGHT = "blkiotune/device"
+# Rule path of a set of processors → whose it is; the key of the enclosing element says which one.
+PINS: Mapping[str, str] = {
+    "cputune/vcpupin": "vcpu",
+    "cputune/emulatorpin": "emulator",
+    "cputune/iothreadpin": "iothread",
+}
+# Rule path below an I/O thread → parameter of virDomainSetIOThreadParams.
+IOTHREAD = "iothreadids/iothread"
+IOTHREAD_PARAMETERS: Mapping[str, str] = {
+    "@thread_pool_min": "thread_pool_min",
+    "@thread_pool_max": "thread_pool_max",
+    "poll/@max": "poll_max_ns",
+    "poll/@grow": "poll_grow",
+    "poll/@shrink": "poll_shrink",
+}
+PERF = "perf/event"
+METADATA = "metadata/"
+# virDomainLifecycle and virDomainLifecycleAction.
+EVENTS: Mapping[str, int] = {"on_poweroff": 0, "on_reboot": 1, "on_crash": 2}
+ACTIONS = ("destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart")
+
+
+class Limits(NamedTuple):
+    """What a running guest was started with: its memory in bytes and its virtual processors, which it cannot exceed, and
+    the numbers of its I/O threads.
+    """
+
+    memory: int
+    vcpus: int
+    iothreads: frozenset[int] = frozenset()
+
+
+def limits(live: tree.Element) -> Limits:
+    """The limits of a running guest. Its I/O threads are written one by one into its document."""
+    memory = live.find("memory")
+    name_iothreads(live)
+    threads = frozenset(int(node.get("id")) for node in live.iterfind("iothreadids/iothread"))
+    most = size_at(memory, "KiB") or 0 if memory is not None else 0
+    return Limits(most, int(tree.get(live, "vcpu") or 1), threads)
+
+
+def tune_steps(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Step], list[Edit], list[Edit]]:
+    """The calls that make these edits of a running guest true, the edits that they make true, and those that wait."""
+    fragments = [edit for edit in edits if edit.path.startswith(METADATA) and edit.trail]
+    steps = _fragments(fragments)
+    done = list(fragments)
+    listed = {int(edit.trail[-1].key) for edit in edits if edit.path == IOTHREAD and edit.trail and edit.after}
+    waiting: list[Edit] = []
+    parameters: dict[str, dict[str, Any]] = {}
+    for edit in edits:
+        if edit in fragments:
+            continue
+        if edit.path == "iothreads" and isinstance(edit.after, str) and int(edit.after) >= len(most.iothreads):
+            steps += _more_iothreads(int(edit.after) - len(listed), most.iothreads | listed)
+            done.append(edit)
+            continue
+        found = _parameters(edit, rules)
+        step = None if found else _step(edit, most)
+        if found:
+            for whose, name, value in found:
+                told = parameters.setdefault(whose, {})
+                told[name] = _joined(told.get(name), value)
+        if step is not None:
+            steps.append(step)
+        (done if found or step else waiting).append(edit)
+    for whose, values_of in parameters.items():
+        words = ", ".join(f"{name} to {value}" for name, value in values_of.items())
+        steps.append(Step("tune", {"what": whose, "values": values_of}, f"set {words}", True))
+    return steps, done, waiting
+
+
+def _joined(before: Any, value: Any) -> Any:
+    """Parameters of devices are one text for all of them: "/dev/sda,500,/dev/sdb,300"."""
+    return f"{before},{value}" if isinstance(before, str) and isinstance(value, str) else value
+
+
+def _parameters(edit: Edit, rules: Rules) -> list[tuple[str, str, Any]]:
+    """(whose, parameter, value) of an edit that is a parameter of the guest; none when it is not, or is taken away."""
+    if edit.path in PARAMETERS and isinstance(edit.after, str):
+        whose, name = PARAMETERS[edit.path]
+        if edit.path in rules.units:
+            return [(whose, name, int(edit.after) // 1024)]
+        return [(whose, name, edit.after if name == "numa_nodeset" else int(edit.after))]
+    if edit.path.startswith(DEVICE_WEIGHT) and edit.trail and edit.after is not None:
+        device = edit.trail[-1].node
+        name = edit.path[len(DEVICE_WEIGHT) + 1 :]
+        tags = [tag for tag in ([name] if name else [child.tag for child in device]) if tag != "path"]
+        path = tree.get(device, "path")
+        return [("blkio", f"device_{tag}", f"{path},{tree.get(device, tag)}") for tag in tags]
+    return []
+
+
+def _step(edit: Edit, most: Limits) -> Step | None:
+    """The call for one edit, None if it has to wait."""
+    after = edit.after if isinstance(edit.after, str) else None
+    if edit.path in ("title", "description"):
+        return Step("describe", {"what": edit.path, "text": after}, f"set the {edit.path}")
+    if after is None:
+        return _whole(edit)
+    if edit.path == "currentMemory" and int(after) <= most.memory:
+        size = values.size_text(int(after))
+        return Step("balloon", {"kib": int(after) // 1024}, f"set the memory to {size}", True)
+    if edit.path == "vcpu/@current" and int(after) <= most.vcpus:
+        return Step("vcpus", {"count": int(after)}, f"set the virtual processors to {after}", True)
+    if edit.path in EVENTS and after in ACTIONS:
+        args = {"event": EVENTS[edit.path], "action": ACTIONS.index(after)}
+        return Step("lifecycle", args, f"set {edit.path} to {after}", True)
+    where, _at, attribute = edit.path.rpartition("/@")
+    if where in PINS and attribute == "cpuset":
+        return _pin(where, edit)
+    return _perf(edit) or _iothread(edit)
+
+
+def _whole(edit: Edit) -> Step | None:
+    """The call for an element that came or went as a whole."""
+    if edit.path in PINS and edit.after is not None:
+        return _pin(edit.path, edit)
+    return _perf(edit) or _iothread(edit)
+
+
+def _perf(edit: Edit) -> Step | None:
+    if not edit.path.startswith(PERF) or not edit.trail:
+        return None
+    name, on = edit.trail[-1].key, edit.after is not None and edit.trail[-1].node.get("enabled") == "yes"
+    return Step("perf", {"name": name, "on": on}, f"{'count' if on else 'stop counting'} {name}", True)
+
+
+def _iothread(edit: Edit) -> Step | None:
+    """An I/O thread that comes, goes, or changes a parameter; all of them are said, as some go together."""
+    if not edit.path.startswith(IOTHREAD) or not edit.trail:
+        return None
+    number, node = edit.trail[-1].key, edit.trail[-1].node
+    act = "change" if edit.path != IOTHREAD else "remove" if edit.after is None else "add"
+    if act == "change" and edit.path[len(IOTHREAD) + 1 :] not in IOTHREAD_PARAMETERS:
+        return None
+    found = {name: tree.get(node, path) for path, name in IOTHREAD_PARAMETERS.items()}
+    told = {name: int(text) for name, text in found.items() if text is not None}
+    return Step("iothread", {"id": int(number), "act": act, "values": told}, f"{act} I/O thread {number}", True)
+
+
+def _more_iothreads(count: int, there: frozenset[int]) -> list[Step]:
+    """The calls that add I/O threads of the lowest free numbers, as libvirt gives them, up to this count."""
+    free = (number for number in range(1, 1 << 16) if number not in there)
+    new = [next(free) for _missing in range(count - len(there))]
+    words = "add I/O thread {}"
+    return [Step("iothread", {"id": number, "act": "add", "values": {}}, words.format(number), True) for number in new]
+
+
+def _fragments(edits: list[Edit]) -> list[Step]:
+    """The calls for elements of the user's own in the metadata, one for each: it is replaced as a whole."""
+    steps = {}
+    for edit in edits:
+        place = edit.trail[0]
+        gone = edit.path == place.path and edit.after is None
+        namespace = place.key[1:].partition("}")[0]
+        args = {"namespace": namespace, "xml": None if gone else tree.text_of(place.node)}
+        steps[place.key] = Step("fragment", args, f"{'remove' if gone else 'set'} the metadata of {namespace}")
+    return list(steps.values())
+
+
+def _pin(where: str, edit: Edit) -> Step:
+    whose = PINS[where]
+    cpus = edit.after if isinstance(edit.after, str) else edit.trail[-1].node.get("cpuset")
+    number = None if whose == "emulator" else int(edit.trail[-1].key)
+    name = whose if number is None else f"{whose} {number}"
+    return Step("pin", {"what": whose, "id": number, "cpus": cpus}, f"pin {name} to {cpus}", True)
