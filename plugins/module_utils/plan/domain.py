@@ -51,7 +51,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         check_parts(want, root, site.problems)
     check_uuid(want, root, uuid, site)
     check_machine(want, site, machine if current else None)
-    if current is None and want.raw is None and root.find("memory") is None:
+    if current is None and want.raw is None and not tree.get(root, "memory"):
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")

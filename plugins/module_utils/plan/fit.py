@@ -30,6 +30,29 @@ _NAMES_CPUS = (
 )
 
 
+# What has to say that it is on when something else is said of it.
+_STATED = ("features/smm", "features/kvm/dirty-ring", "features/xen/passthrough", "features/hyperv/spinlocks")
+
+# What libvirt's schema wants entries in; without any it is to go.
+_HOLLOW = " | ".join(
+    path + "[not(*)]"
+    for path in (
+        "sysinfo/bios",
+        "sysinfo/system",
+        "sysinfo/baseBoard",
+        "sysinfo/chassis",
+        "sysinfo/oemStrings",
+        "os/firmware",
+        "perf",
+        "keywrap",
+        "cpu/numa/cell/distances",
+        "cpu/numa",
+        "cputune/cachetune",
+        "cputune/memorytune",
+    )
+)
+
+
 def fill_parts(want: Wanted, root: tree.Element) -> None:
     """Fill in what follows from the declared parts, before they are laid over the guest's document."""
     document = want.document
@@ -44,9 +67,18 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
     if topology is not None and root.find("cpu/topology") is None:
         _fill_topology(topology, count)
     vcpu = document.find("vcpu")
+    if vcpu is not None and not vcpu.text and not tree.get(root, "vcpu"):
+        vcpu.text = "1"
     if vcpu is not None and vcpu.text and vcpu.get("current") is None:
         if _number(tree.get(root, "vcpu/@current") or "0") > count:
             vcpu.set("current", str(count))
+    for path in _STATED:
+        node = document.find(path)
+        if node is not None and node.get("state") is None and root.find(path) is None:
+            node.set("state", "on")
+    spinlocks = document.find("features/hyperv/spinlocks[@state='on']")
+    if spinlocks is not None and tree.get(root, "features/hyperv/spinlocks/@retries") is None:
+        spinlocks.set("retries", spinlocks.get("retries", "8191"))
     most = document.find("maxMemory")
     if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
         most.set("slots", "16")
@@ -81,27 +113,73 @@ def settle_parts(want: Wanted, root: tree.Element, edits: list[Edit]) -> list[Ed
     """Edits that follow from those that were made. root: the document with the declaration in it."""
     if not edits:
         return []
+    tree.erase(root, _HOLLOW)
     _drop_iothreads(want, root, edits)
+    found = _settle_firmware(want, root, edits)
+    if want.document.find("cpu/numa/cell") is None:
+        _settle_single_node(root)
     total = _numa_memory(root)
     memory = root.find("memory")
     if not total or tree.get(want.document, "memory"):
-        return []
+        return found
     before = None if memory is None else size_at(memory, "KiB")
-    if before == total:
+    if before != total:
+        _write_size(tree.make(root, "memory"), "text", total)
+        found.append(Edit("memory", None if before is None else str(before), str(total), ()))
+    return found
+
+
+def _write_size(node: tree.Element, where: str, count: int) -> None:
+    """Write bytes as KiB into an element's text or an attribute of it."""
+    tree.put(node, "." if where == "text" else where, str(count // 1024))
+    node.set("unit", "KiB")
+
+
+def _settle_single_node(root: tree.Element) -> None:
+    """A guest that can grow has one NUMA node where none is said; libvirt makes it by itself from 10.1 on, and asks for it
+    before. One that is alone has all processors and all memory of the guest.
+    """
+    memory = root.find("memory")
+    size = None if memory is None else size_at(memory, "KiB")
+    cells = root.findall("cpu/numa/cell")
+    if size is None or len(cells) > 1 or (not cells and root.find("maxMemory") is None):
+        return
+    cell = tree.make(root, "cpu/numa/cell")
+    if cell.get("id") is None:
+        cell.set("id", "0")
+    count = _number(tree.get(root, "vcpu") or "1")
+    if _cpus_at(root, "cpu/numa/cell/@cpus") != frozenset(range(count)):
+        cell.set("cpus", f"0-{count - 1}")
+    size -= sum(_device_sizes(root))
+    if size > 0 and size_at(cell, "KiB", "memory") != size:
+        _write_size(cell, "@memory", size)
+
+
+def _settle_firmware(want: Wanted, root: tree.Element, edits: list[Edit]) -> list[Edit]:
+    """Firmware is chosen by libvirt or named. What libvirt noted of its choice stands in the way of another one."""
+    system = root.find("os")
+    asked = any(edit.path == "os/@firmware" or edit.path.startswith("os/firmware/") for edit in edits)
+    named = tree.get(want.document, "os/loader") and any(edit.path.startswith("os/loader") for edit in edits)
+    if asked and not named:
+        tree.erase(system, "loader")
+        if want.document.find("os/nvram") is None:
+            for name in ("template", "templateFormat", "format"):
+                tree.erase(system, "nvram/@" + name)
+    if not named or system.get("firmware") is None or want.document.find("os").get("firmware"):
         return []
-    tree.put(root, "memory", str(total // 1024))
-    tree.put(root, "memory/@unit", "KiB")
-    return [Edit("memory", None if before is None else str(before), str(total), ())]
+    tree.erase(system, "firmware")
+    return [Edit("os/@firmware", system.attrib.pop("firmware"), None, ())]
 
 
 def _numa_memory(root: tree.Element) -> int:
     """The memory of a guest with NUMA nodes, in bytes: libvirt counts it itself (virDomainDefPostParseMemory); 0 without."""
     cells = root.findall("cpu/numa/cell")
     sizes = [size_at(node, "KiB", "memory") for node in cells]
-    if not cells or None in sizes:
-        return 0
-    sizes += [size_at(node, "KiB") for node in root.iterfind("devices/memory/target/size")]
-    return sum(size or 0 for size in sizes)
+    return 0 if not cells or None in sizes else sum(size or 0 for size in sizes) + sum(_device_sizes(root))
+
+
+def _device_sizes(root: tree.Element) -> list[int]:
+    return [size_at(node, "KiB") or 0 for node in root.iterfind("devices/memory/target/size")]
 
 
 def _drop_iothreads(want: Wanted, root: tree.Element, edits: list[Edit]) -> None:

@@ -45,8 +45,6 @@ def concrete(declared: Declared, site: Site) -> Declared:
         result["seed"] = seed["target"]
     if declared.get("virt_type") == "auto":
         result["virt_type"] = None
-    if declared.get("firmware") == "efi" and root is not None and tree.get(root, "os/loader/@type") == "pflash":
-        result["firmware"] = None  # Its firmware was named and not chosen by libvirt, which takes one or the other.
     if declared.get("firmware") == "bios":
         result["firmware"] = None
         if root is not None and (root.find("os").get("firmware") == "efi" or root.find("os/nvram") is not None):

@@ -27,7 +27,7 @@ class Known(NamedTuple):
     drops: children that lose their meaning when this attribute changes ("../" for its neighbours, "@" for attributes).
     types, units: value types and units of sizes that have no field of their own.
     omitted: the text that libvirt leaves out, as it means the same.
-    unordered: paths of lists without keys whose order libvirt changes.
+    spread: lists whose elements libvirt writes anew, one for each number in the set that this attribute holds.
     told: XPaths of what a document tells of the present, or what libvirt decides by itself: not part of a declaration.
     """
 
@@ -37,7 +37,7 @@ class Known(NamedTuple):
     units: Mapping[str, str] = NONE
     omitted: Mapping[str, str] = NONE
     told: tuple[str, ...] = ()
-    unordered: frozenset[str] = frozenset()
+    spread: Mapping[str, str] = NONE
 
 
 def by_attribute(path: str, fallback: str = "") -> Key:

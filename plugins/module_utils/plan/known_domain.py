@@ -77,5 +77,5 @@ DOMAIN = Known(
         "devices/disk/target/@tray",
         *known_machine.TOLD,
     ),
-    unordered=known_machine.UNORDERED,
+    spread=known_machine.SPREAD,
 )

@@ -79,6 +79,8 @@ DROPS: dict[str, tuple[str, ...]] = {
     # Each belongs to one offset (virDomainClockDefParseXML).
     "clock/@offset": ("@adjustment", "@basis", "@timezone", "@start"),
     "clock/timer/@tickpolicy": ("catchup",),
+    # The host's own set has none that are said (virDomainFeaturesHyperVDefParse).
+    "features/hyperv/@mode": ("*",),
     # The states of single processors win over the number in use, and none may be beyond the last (virDomainVcpuParse).
     "vcpu": ("../vcpus",),
     "vcpu/@current": ("../vcpus",),
@@ -98,8 +100,8 @@ OMITTED: dict[str, str] = {
     "seclabel/@relabel": "no",
 }
 
-# libvirt writes the schedulers by kind and priority (virDomainSchedulerFormat).
-UNORDERED = frozenset(("cputune/vcpusched", "cputune/iothreadsched"))
+# By kind of scheduler and priority, each processor for itself (virDomainSchedulerFormat).
+SPREAD = {"cputune/vcpusched": "vcpus", "cputune/iothreadsched": "iothreads"}
 
 # A cache's part is named by the host when the guest starts.
 TOLD = ("seclabel/imagelabel", "cputune/cachetune/@id")

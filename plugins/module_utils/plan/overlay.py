@@ -98,8 +98,14 @@ def _merge_attribute(
 
 
 def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> None:
-    """Take out what lost its meaning, unless it is declared: children, neighbours ("../x") and attributes ("@x")."""
+    """Take out what lost its meaning, unless it is declared: children ("*" for all), neighbours ("../x"), attributes ("@x")."""
     for path in paths:
+        if path == "*":
+            for child in [
+                child for tag, nodes in tree.by_tag(have).items() if want.find(tag) is None for child in nodes
+            ]:
+                tree.remove(child)
+            continue
         if path.startswith("@"):
             if path[1:] not in want.attrib:
                 have.attrib.pop(path[1:], None)
@@ -202,7 +208,7 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
     found = len(edits)
     if (node.text or "").strip() and not len(node):
         edits.append(Edit(where, None, _text(node, rules, where), trail))
-    for name, text in node.attrib.items():
+    for name, text in () if where in rules.named else node.attrib.items():
         at = join(where, "@" + name)
         if at in rules.units:
             text = str(size_at(node, rules.units[at], name))
@@ -212,15 +218,23 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
         below = join(where, tag)
         keys = keys_among(rules, below, children)
         if keys is not None:
-            places = (Place(below, key, child) for key, child in zip(keys, children))
-            edits.extend(Edit(below, None, place.node, (*trail, place)) for place in places)
-        elif rules.types.get(below) == "items":
+            for place in (Place(below, key, child) for key, child in zip(keys, children)):
+                _note_keyed(place, rules, trail, edits)
+        elif len(children) > 1 or rules.types.get(below) == "items":
             edits.append(Edit(below, None, tuple(children), trail))
         else:
             for child in children:
                 _note_added(child, rules, below, trail, edits)
     if len(edits) == found:
         edits.append(Edit(where, None, node, trail))
+
+
+def _note_keyed(place: Place, rules: Rules, trail: tuple[Place, ...], edits: list[Edit]) -> None:
+    """A new entry of a list is told as a whole, an element that a table names as its parts."""
+    if place.path in rules.named:
+        _note_added(place.node, rules, place.path, (*trail, place), edits)
+    else:
+        edits.append(Edit(place.path, None, place.node, (*trail, place)))
 
 
 def _merge_keyed(
@@ -238,8 +252,7 @@ def _merge_keyed(
             continue  # An empty list: what was declared in it goes by ownership, what somebody else put there stays.
         node = by_key.get(key)
         if node is None:
-            node = add(have, want)
-            edits.append(Edit(where, None, node, (*trail, Place(where, key, node))))
+            _note_keyed(Place(where, key, add(have, want)), rules, trail, edits)
         elif where.startswith("metadata/"):
             _replace(node, want, (*trail, Place(where, key, node)), edits)
         else:
@@ -267,7 +280,8 @@ def _merge_list(
     wanted = [node for node in wanted if not node.get(ABSENT)]
     if len(wanted) == len(current) and all(covers(a, b, rules, where) for a, b in zip(current, wanted)):
         return
-    if where in rules.known.unordered and _same_set(current, wanted, rules, where):
+    numbers = rules.known.spread.get(where)
+    if numbers and _spread(current, numbers) == _spread(wanted, numbers):
         return
     after = tuple(copy.deepcopy(node) for node in wanted)
     place = have.index(current[0]) if current else len(have)
@@ -278,15 +292,13 @@ def _merge_list(
     edits.append(Edit(where, tuple(current) or None, after or None, trail))
 
 
-def _same_set(current: list[tree.Element], wanted: list[tree.Element], rules: Rules, where: str) -> bool:
-    """Whether each declared element is true in one of its own of those that are there, and none is left."""
-    left = list(current)
-    for want in wanted:
-        node = next((node for node in left if covers(node, want, rules, where)), None)
-        if node is None:
-            return False
-        left.remove(node)
-    return not left
+def _spread(nodes: list[tree.Element], attribute: str) -> set[tuple[object, ...]]:
+    """What elements say of each number in a set of them."""
+    return {
+        (number, *sorted(pair for pair in node.attrib.items() if pair[0] != attribute))
+        for node in nodes
+        for number in values.VALUES["cpuset"].same(node.get(attribute) or "")
+    }
 
 
 def covers(have: tree.Element, want: tree.Element, rules: Rules, where: str) -> bool:

@@ -29,7 +29,8 @@ class Rules(NamedTuple):
 
     known: facts about these documents. types: value type of a path. units: unit of a size that says none.
     fields: the table row of a path. implied: paths that are written because of another field.
-    sized: paths of elements that have a size, with its unit, in their attributes.
+    sized: paths of elements that have a size, with its unit, in their attributes. named: paths of elements of which a
+    table names one by its attribute, as the two <sysinfo>.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Rules(NamedTuple):
     fields: Mapping[str, Field]
     implied: frozenset[str]
     sized: frozenset[str]
+    named: frozenset[str]
 
     def same(self, path: str, want: str, have: str | None) -> bool:
         """Whether the declared text at this path means what the current one means."""
@@ -64,12 +66,15 @@ def _rules(kind: Kind, known: Known) -> Rules:
     units = dict(known.units)
     rows: dict[str, Field] = {}
     implied = set()
+    named = set()
 
     def enter(fields: tuple[Field, ...], above: str) -> None:
         for field in fields:
             if field.path is None:
                 continue
             path = join(above, field.path)
+            if "[" in field.path:
+                named.add(join(above, field.path.partition("[")[0]))
             if field.type in ("map", "fragments"):
                 path = tree.split(path)[0]
             rows.setdefault(path, field)
@@ -85,7 +90,7 @@ def _rules(kind: Kind, known: Known) -> Rules:
 
     enter(kind.fields, "")
     sized = frozenset(tree.split(path)[0] for path in units if "@" in path)
-    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)), sized)
+    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)), sized, frozenset(named))
 
 
 def join(above: str, path: str) -> str:
@@ -144,12 +149,15 @@ def name_iothreads(root: tree.Element) -> None:
 
 
 def read_attribute(node: tree.Element, name: str) -> str | None:
-    """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either, and all
-    virtual CPUs are in use where libvirt says nothing else.
+    """An attribute of an element; a prefix or netmask is told from the other one, as libvirt keeps either; all virtual
+    CPUs are in use where nothing else is said; and firmware in flash memory is UEFI, whether it was named or chosen: of a
+    running guest libvirt 9.0 tells only the result of its choice.
     """
     value: Any = node.get(name)
     if value is None and name == "prefix" and node.get("netmask"):
         return values.prefix_of(node.get("netmask"))
     if value is None and name == "current" and node.tag == "vcpu":
         value = (node.text or "").strip() or None
+    if value is None and name == "firmware" and node.tag == "os" and tree.get(node, "loader/@type") == "pflash":
+        value = "efi"
     return None if value is None else str(value)

@@ -133,9 +133,9 @@ FIELDS = rows(
     Metadata of your own, each entry an XML element with a namespace. An element takes the place of the one with
     the same name; others are left alone.
 - max_memory  size  maxMemory  unit=KiB
-    Memory the guest can grow to by memory devices, with unit. Needs O(max_memory_slots) and O(cpu.numa).
+    Memory the guest can grow to by memory devices, with unit. Such a guest has NUMA nodes: one, if none is declared.
 - max_memory_slots  int  maxMemory/@slots
-    Number of slots for memory devices.
+    Number of slots for memory devices; 16 with a new O(max_memory).
 - memory_dump_core  on_off  memory/@dumpCore
     Whether the guest's memory is part of QEMU's core dumps.
 - memory_backing  dict  memoryBacking  fields=memory_backing

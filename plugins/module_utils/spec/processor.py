@@ -130,12 +130,45 @@ CAPABILITIES = rows(
 """
     + "".join(
         f"- {name}  on_off  {name}/@state\n    Whether the container has C(CAP_{name.upper()}).\n"
-        for name in (
-            "audit_control audit_write block_suspend chown dac_override dac_read_search fowner fsetid ipc_lock ipc_owner "
-            "kill lease linux_immutable mac_admin mac_override mknod net_admin net_bind_service net_broadcast net_raw "
-            "setgid setfcap setpcap setuid sys_admin sys_boot sys_chroot sys_module sys_nice sys_pacct sys_ptrace "
-            "sys_rawio sys_resource sys_time sys_tty_config syslog wake_alarm"
-        ).split()
+        for name in [
+            "audit_control",
+            "audit_write",
+            "block_suspend",
+            "chown",
+            "dac_override",
+            "dac_read_search",
+            "fowner",
+            "fsetid",
+            "ipc_lock",
+            "ipc_owner",
+            "kill",
+            "lease",
+            "linux_immutable",
+            "mac_admin",
+            "mac_override",
+            "mknod",
+            "net_admin",
+            "net_bind_service",
+            "net_broadcast",
+            "net_raw",
+            "setgid",
+            "setfcap",
+            "setpcap",
+            "setuid",
+            "sys_admin",
+            "sys_boot",
+            "sys_chroot",
+            "sys_module",
+            "sys_nice",
+            "sys_pacct",
+            "sys_ptrace",
+            "sys_rawio",
+            "sys_resource",
+            "sys_time",
+            "sys_tty_config",
+            "syslog",
+            "wake_alarm",
+        ]
     )
 )
 
@@ -166,7 +199,7 @@ FEATURES = rows(
     - spinlocks  on_off  spinlocks/@state
         Spinlocks.
     - spinlocks_retries  int  spinlocks/@retries
-        Attempts before the host is told, from 4095.
+        Attempts before the host is told, from 4095; 8191 when left out.
     - vpindex  on_off  vpindex/@state
         Index of virtual processors.
     - runtime  on_off  runtime/@state
