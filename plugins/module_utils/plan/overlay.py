@@ -59,6 +59,8 @@ def _merge(
     if path in rules.units:
         _merge_size(have, want, rules, path, trail, edits)
     else:
+        if rules.types.get(path) == "pci":
+            _merge_pci(have, want, path, trail, edits)
         for name, text in want.attrib.items():
             if name != ABSENT and _merge_attribute(have, name, text, rules, path, trail, edits):
                 _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
@@ -101,6 +103,17 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
         node = parent.find(path.replace("../", "")) if parent is not None else None
         if node is not None:
             parent.remove(node)
+
+
+def _merge_pci(have: tree.Element, want: tree.Element, path: str, trail: tuple[Place, ...], edits: list[Edit]) -> None:
+    """A PCI address is one value. What belongs to an address of another kind goes with that one."""
+    wanted, current = values.pci_address(want.attrib), values.pci_address(have.attrib)
+    if wanted is not None and wanted != current:
+        edits.append(Edit(path, current, wanted, trail))
+        for name in have.attrib:
+            if name != "multifunction":
+                del have.attrib[name]
+        have.attrib.update(want.attrib)
 
 
 def _merge_size(
@@ -186,7 +199,10 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
     found = len(edits)
     if where in rules.units or ((node.text or "").strip() and not len(node)):
         edits.append(Edit(where, None, _text(node, rules, where), trail))
-    if where not in rules.units:
+    address = values.pci_address(node.attrib) if rules.types.get(where) == "pci" else None
+    if address is not None:
+        edits.append(Edit(where, None, address, trail))
+    elif where not in rules.units:
         for name, text in node.attrib.items():
             edits.append(Edit(join(where, "@" + name), None, text, trail))
     for tag, children in tree.by_tag(node).items():

@@ -27,7 +27,7 @@ class Rules(NamedTuple):
     """What the overlay has to know of one kind's documents.
 
     known: facts about these documents. types: value type of a path. units: unit of a size that says none.
-    fields: the table row of a path. implied: paths that are written because of another field.
+    fields: the table row of a path. implied: paths that are written because of other fields, with the paths of these.
     """
 
     kind: Kind
@@ -35,7 +35,7 @@ class Rules(NamedTuple):
     types: Mapping[str, str]
     units: Mapping[str, str]
     fields: Mapping[str, Field]
-    implied: frozenset[str]
+    implied: Mapping[str, frozenset[str]]
 
     def same(self, path: str, want: str, have: str | None) -> bool:
         """Whether the declared text at this path means what the current one means."""
@@ -60,7 +60,7 @@ def _rules(kind: Kind, known: Known) -> Rules:
     types = dict(known.types)
     units = dict(known.units)
     rows: dict[str, Field] = {}
-    implied = set()
+    implied: dict[str, frozenset[str]] = {}
 
     def enter(fields: tuple[Field, ...], above: str) -> None:
         for field in fields:
@@ -72,11 +72,12 @@ def _rules(kind: Kind, known: Known) -> Rules:
             if field.type == "size":
                 units[path] = field.unit
             for where, _text in field.implies:
-                implied.add(join(above, where))
+                told = join(above, where)
+                implied[told] = implied.get(told, frozenset()) | {path}
             enter(field.fields, path)
 
     enter(kind.fields, "")
-    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)))
+    return Rules(kind, known, types, units, rows, implied)
 
 
 def join(above: str, path: str) -> str:
