@@ -130,7 +130,10 @@ def _defaults(node: tree.Element) -> tuple[tuple[str, str], ...]:
     """What a new device of this kind has to say, or should: (path, text)."""
     kind = tree.get(node, "backend/@type") if node.tag == "tpm" else node.get("type")
     if node.tag == "graphics" and (
-        kind not in ("vnc", "spice") or node.get("socket") or tree.get(node, "listen/@type") in ("socket", "none")
+        kind not in ("vnc", "spice")
+        or node.get("socket")
+        or node.get("port")
+        or tree.get(node, "listen/@type") in ("socket", "none")
     ):
         return ()
     if node.tag == "disk" and node.find("source/auth") is not None:

@@ -286,7 +286,7 @@ HOSTDEVS = (
 - boot_order  int  boot/@order
     Place in the boot order, from 1.
 """,
-        hosts=HOSTS,
+        hosts=HOSTS[:2],
         auth=AUTH,
         rom=ROM,
         teaming=TEAMING,

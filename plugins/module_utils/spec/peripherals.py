@@ -39,16 +39,6 @@ CHARACTER = (
 """)
     + SOURCE
     + rows("""
-- spice_channel  line  source/@channel
-    Name of the channel, for V(spiceport) and V(dbus).
-- clipboard  yes_no  source/clipboard/@copypaste
-    Whether V(qemu-vdagent) shares the clipboard.
-- mouse  text  source/mouse/@mode  =server|client
-    Whose pointer V(qemu-vdagent) uses.
-- master  line  source/@master
-    Master end of V(nmdm).
-- slave  line  source/@slave
-    Slave end of V(nmdm).
 - log  path  log/@file
     A file on the host to which all output is written as well.
 - log_append  on_off  log/@append
@@ -56,7 +46,19 @@ CHARACTER = (
 """)
 )
 
-SERIALS = CHARACTER + rows("""
+SPICE = rows("""
+- spice_channel  line  source/@channel
+    Name of the channel, for V(spiceport) and V(dbus).
+""")
+
+SERIALS = (
+    CHARACTER
+    + SPICE
+    + rows("""
+- master  line  source/@master
+    Master end of V(nmdm).
+- slave  line  source/@slave
+    Slave end of V(nmdm).
 - port  int  target/@port
     Number of the port in the guest, from 0.
 - target  text  target/@type  =isa-serial|usb-serial|pci-serial|spapr-vio-serial|system-serial|sclp-serial|isa-debug
@@ -64,6 +66,7 @@ SERIALS = CHARACTER + rows("""
 - model  text  target/model/@name
     Device the guest sees, for example V(isa-serial) or V(16550a).
 """)
+)
 
 PARALLELS = CHARACTER + rows("""
 - port  int  target/@port
@@ -81,7 +84,12 @@ CHANNELS = (
     Name of the channel in the guest, such as V(org.qemu.guest_agent.0); it identifies the channel.
 """)
     + CHARACTER
+    + SPICE
     + rows("""
+- clipboard  yes_no  source/clipboard/@copypaste
+    Whether V(qemu-vdagent) shares the clipboard.
+- mouse  text  source/mouse/@mode  =server|client
+    Whose pointer V(qemu-vdagent) uses.
 - target  text  target/@type  =virtio|xen
     Kind of device in the guest. A new one gets V(virtio).
 """)
@@ -496,7 +504,8 @@ SMARTCARDS = (
 - database  path  database
     Directory of the database with them.
 """)
-    + CHARACTER
+    # Its own mode is another one than that of the socket behind it.
+    + tuple(field._replace(name="source_mode") if field.name == "mode" else field for field in CHARACTER)
 )
 
 NVRAM_DEVICE = rows("""
