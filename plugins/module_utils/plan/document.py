@@ -109,12 +109,15 @@ def _write(parent: tree.Element, field: Field, value: Any, where: str, problems:
         _write_fragments(tree.make(parent, path), value, where, problems)
     elif field.type == "dict":
         write_fields(tree.make(parent, path), field.fields, value, where, problems)
+        _write_implied(parent, field)
     elif field.type == "flag":
         node = tree.make(parent, path)
         if not value:
             node.set(ABSENT, "yes")
     elif field.type == "size":
         _write_size(parent, field, value, where, problems)
+    elif field.type == "pci":
+        _write_pci(parent, field, value, where, problems)
     elif field.type == "cidr":
         _write_cidr(tree.make(parent, path), value, where, problems)
     else:
@@ -134,8 +137,22 @@ def _write_text(parent: tree.Element, field: Field, value: Any, where: str, prob
     except ValueError as error:
         problems.add(where, str(error))
         return
+    _write_implied(parent, field)
+
+
+def _write_implied(parent: tree.Element, field: Field) -> None:
     for other, text in field.implies:
         tree.put(parent, other, text)
+
+
+def _write_pci(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:
+    try:
+        attributes = values.pci_attributes(value)
+    except ValueError as error:
+        problems.add(where, str(error))
+        return
+    tree.make(parent, field.path or "").attrib.update(attributes)
+    _write_implied(parent, field)
 
 
 def _write_size(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:

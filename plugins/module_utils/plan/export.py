@@ -17,7 +17,7 @@ from ..spec.kinds import KIND
 from . import ownership, values
 from .current import Domain, Host, Network, Pool, Volume
 from .rules import Rules, for_kind, join, key_of
-from .words import map_value, read_value
+from .words import is_implied, map_value, read_value
 
 Exported = dict[str, Any]
 
@@ -128,19 +128,30 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
         return _take_items(node, field, rules, at)
     if field.type == "dict":
         child = tree.find(node, path)
-        taken = {} if child is None else _take(child, field.fields, rules, at)
-        if taken and _is_bare(child):
-            tree.remove(child)
+        if child is None or not is_implied(node, field):
+            return None
+        taken = _take(child, field.fields, rules, at)
+        if taken:
+            _erase_implied(node, field)
+            _remove_bare(child, node)
         return taken or None
     if field.type == "map":
         return _take_map(node, field)
     value = read_value(node, field)
     if value is None or (field.choices and not _is_choice(value, field)):
         return None
-    _erase(node, path, field.type)
+    if field.type == "pci":
+        for name in values.PCI:
+            _erase(node, f"{path}/@{name}")
+    else:
+        _erase(node, path, field.type)
+    _erase_implied(node, field)
+    return None if field.secret else value
+
+
+def _erase_implied(node: tree.Element, field: Field) -> None:
     for where, _text in field.implies:
         _erase(node, where)
-    return None if field.secret else value
 
 
 def _take_map(node: tree.Element, field: Field) -> Exported | None:
@@ -187,7 +198,13 @@ def _restore_key(rest: tree.Element, whole: tree.Element, field: Field, rules: R
             return True
         if text and option.path:
             tree.put(rest, option.path, text)
-    return wanted is not None and wanted != str(place)
+    if wanted is None or wanted == str(place):
+        return False
+    if key_of(rules, at, rest, place) != wanted:
+        # Its key is made of what stands deeper: all of it says the same twice.
+        rest.attrib.update(whole.attrib)
+        rest[:] = [copy.deepcopy(child) for child in whole]
+    return True
 
 
 def _complete(item: Exported, field: Field) -> bool:

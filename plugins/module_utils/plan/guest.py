@@ -20,9 +20,22 @@ from .document import raw_document
 from .identity import derived_mac, derived_uuid
 from .problem import Problems
 from .site import Declared, Reservation, Site
-from .values import VALUES
+from .values import VALUES, pci_address, pci_attributes
 from .volume import format_of
 
+# Options that name a disk's source on the host, which is no volume of ours.
+SOURCES = ("file", "block", "dir", "vdpa", "network", "nvme", "vhostuser")
+NEEDED = {"direct": "dev", "vdpa": "dev", "vhostuser": "path", "internal": "source_name", "client": "source_port"}
+NEEDED.update({"mcast": "source_port", "server": "source_port", "udp": "source_port"})
+# What tells interfaces apart that have no MAC address, and where it stands.
+ENDS = {
+    "network": "source/@network",
+    "bridge": "source/@bridge",
+    "dev": "source/@dev",
+    "path": "source/@path",
+    "source_name": "source/@name",
+    "source_port": "source/@port",
+}
 BUS = {"vd": "virtio", "sd": "sata", "hd": "ide", "fd": "fdc", "nv": "nvme"}
 
 
@@ -39,6 +52,9 @@ def concrete(declared: Declared, site: Site) -> Declared:
         result["interfaces"] = _interfaces(declared, root, where, site)
         present = [] if root is None else macs(root)
         _unique(result["interfaces"], "mac", where + ": interfaces", site.problems, present)
+    for name, check in (("hostdevs", _hostdev), ("inputs", _input), ("controllers", _controller)):
+        if declared.get(name) is not None:
+            result[name] = [check(item, f"{where}: {name}[{place}]", site) for place, item in enumerate(declared[name])]
     if declared.get("cloud_init") is not None:
         seed = _seed(declared, root, where, site)
         result["disks"] = [*(result.get("disks") or []), seed]
@@ -50,6 +66,27 @@ def concrete(declared: Declared, site: Site) -> Declared:
         if root is not None and (root.find("os").get("firmware") == "efi" or root.find("os/nvram") is not None):
             site.problems.add(where + ": firmware", "is efi; the firmware of an existing guest is not changed to bios")
     return result
+
+
+def _hostdev(item: Declared, where: str, site: Site) -> Declared:
+    """One device of the host; it is exactly one."""
+    given = [name for name in ("pci", "usb", "mdev", "scsi", "scsi_host") if item.get(name) is not None]
+    if len(given) != 1:
+        site.problems.add(where, "needs one of pci, usb, mdev, scsi and scsi_host")
+    return item
+
+
+def _input(item: Declared, _where: str, _site: Site) -> Declared:
+    """One input with the bus that it has when none is declared; an evdev has none."""
+    bus = item.get("bus") or {"passthrough": "virtio", "evdev": None}.get(item["type"], "usb")
+    return dict(item, bus=bus)
+
+
+def _controller(item: Declared, where: str, site: Site) -> Declared:
+    """One controller; the first of its type if it says no index, but the first PCI controller is always there."""
+    if item["type"] == "pci" and item.get("index") is None:
+        site.problems.add(where + ".index", "is needed for pci")
+    return dict(item, index=item.get("index") or 0)
 
 
 def _unique(
@@ -73,7 +110,7 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     """One disk with its source as plain fields; its own volume, if it has one, is added to the site."""
     where = "{}: disks[{}]".format(where, item["target"])
     node = _node(root, item["target"])
-    given = [name for name in ("image", "volume", "file", "block") if item.get(name)]
+    given = [name for name in ("image", "volume", *SOURCES) if item.get(name)]
     if len(given) > 1:
         site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
     if (
@@ -90,9 +127,9 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     result = {
         name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")
     }
-    if item.get("file") or item.get("block"):
+    if any(item.get(name) for name in SOURCES):
         if item.get("size"):
-            site.problems.add(where + ".size", "goes with image or volume, not with a file or block device")
+            site.problems.add(where + ".size", "goes with image or volume, not with another source")
     elif node is not None and not item.get("volume") and not _is_own(node, item, guest, site):
         # A disk that is there keeps its data, whatever image or size say about making it: only its size can grow.
         _grow(item, node, where, site)
@@ -184,9 +221,9 @@ def _imply(volume: Declared, site: Site) -> Declared:
 def _new_disk(result: Declared, where: str, site: Site) -> None:
     """What a new disk gets when it is not declared."""
     device = result.get("device") or "disk"
-    source = result.get("file") or result.get("block") or result.get("volume")
+    source = next((result[name] for name in ("volume", *SOURCES) if result.get(name)), None)
     if source is None and device not in {"cdrom", "floppy"}:
-        site.problems.add(where, "a new disk needs image, size, volume, file or block")
+        site.problems.add(where, "a new disk needs image, size, volume, file, block or another source")
         return
     if result.get("format") is None and source is not None:
         result["format"] = _format_of_file(result, where, site)
@@ -197,7 +234,9 @@ def _new_disk(result: Declared, where: str, site: Site) -> None:
 
 
 def _format_of_file(item: Declared, where: str, site: Site) -> str | None:
-    if item.get("block") or item.get("device") == "cdrom":
+    if item.get("dir"):
+        return "fat"
+    if item.get("device") == "cdrom" or any(item.get(name) for name in SOURCES if name != "file"):
         return "raw"
     if not item.get("file"):
         return None  # It is a volume, which was looked at.
@@ -221,7 +260,7 @@ def _interfaces(declared: Declared, root: tree.Element | None, where: str, site:
     names = _names(items)
     for item, name in zip(items, names):
         at = "{}: interfaces[{}]".format(where, item.get("name") or item.get("mac") or name)
-        _check_interface(item, at, site, [network for _mac, network, _bridge in present])
+        _check_interface(item, at, site, [end[1] for _mac, end in present])
         if not item.get("mac"):
             mac = derived_mac(site.host.identity, declared["name"], name)
             item["mac"] = mac if any(fact[0] == mac for fact in present) and mac not in taken else None
@@ -233,12 +272,12 @@ def _interfaces(declared: Declared, root: tree.Element | None, where: str, site:
             )
             taken.add(item["mac"])
         is_new = item["mac"].lower() not in {fact[0] for fact in present}
-        if is_new and not item.get("model"):
+        if is_new and not item.get("model") and not item.get("hostdev"):
             item["model"] = "virtio"
-        if is_new and not (item.get("network") or item.get("bridge")):
+        if is_new and _type_of(item) is None:
             site.problems.add(
                 "{}: interfaces[{}]".format(where, item.get("name") or item["mac"]),
-                "a new interface needs network or bridge",
+                "a new interface needs network, bridge, hostdev or type",
             )
         _reserve(item, declared, site)
     return items
@@ -257,27 +296,39 @@ def _names(items: list[Declared]) -> list[str]:
     count: dict[str, int] = {}
     names = []
     for item in items:
-        source = item.get("network") or item.get("bridge") or ""
+        source = item.get("network") or item.get("bridge") or " ".join(_end(item)[1:]).strip()
         place = count.get(source, 0)
         count[source] = place + 1
         names.append(item.get("name") or f"{source}#{place}")
     return names
 
 
-def _interface_facts(node: tree.Element) -> tuple[str, str | None, str | None]:
-    return (
-        (tree.get(node, "mac/@address") or "").lower(),
-        tree.get(node, "source/@network"),
-        tree.get(node, "source/@bridge"),
-    )
+def _type_of(item: Declared) -> str | None:
+    """The type of a declared interface."""
+    implied = next((name for name in ("network", "bridge", "hostdev") if item.get(name)), None)
+    return implied or item.get("type")
 
 
-def _matching(item: Declared, present: list[tuple[str, str | None, str | None]], taken: set[str]) -> str | None:
-    """The MAC address of an interface that is there, on the same network, and not spoken for."""
-    for mac, network, bridge in present:
-        if mac not in taken and (network, bridge) == (item.get("network"), item.get("bridge")):
-            return mac
-    return None
+def _end(item: Declared) -> tuple[str, ...]:
+    """What a declared interface is connected to: its type, and what tells it apart from others of that type."""
+    try:
+        card = (pci_address(pci_attributes(item["hostdev"])) or "") if item.get("hostdev") else ""
+    except ValueError:
+        card = ""
+    return (_type_of(item) or "", *(str(item.get(name) or "") for name in ENDS), card)
+
+
+def _interface_facts(node: tree.Element) -> tuple[str, tuple[str, ...]]:
+    """The MAC address of an interface that is there, and what it is connected to, as _end says it."""
+    address = node.find("source/address")
+    card = (None if address is None else pci_address(address.attrib)) or ""
+    ends = (tree.get(node, path) or "" for path in ENDS.values())
+    return (tree.get(node, "mac/@address") or "").lower(), (node.get("type") or "", *ends, card)
+
+
+def _matching(item: Declared, present: list[tuple[str, tuple[str, ...]]], taken: set[str]) -> str | None:
+    """The MAC address of an interface that is there, connected to the same thing, and not spoken for."""
+    return next((mac for mac, end in present if mac not in taken and end == _end(item)), None)
 
 
 def macs(root: tree.Element) -> list[str]:
@@ -286,8 +337,12 @@ def macs(root: tree.Element) -> list[str]:
 
 
 def _check_interface(item: Declared, where: str, site: Site, attached: Sequence[str | None]) -> None:
-    if item.get("network") and item.get("bridge"):
-        site.problems.add(where, "network and bridge exclude each other")
+    given = [name for name in ("network", "bridge", "hostdev", "type") if item.get(name)]
+    if len(given) > 1:
+        site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
+    for kind, option in NEEDED.items():
+        if item.get("type") == kind and not item.get(option):
+            site.problems.add(f"{where}.{option}", f"is needed for type {kind}")
     if item.get("network") and item["network"] not in attached and not site.knows("network", item["network"]):
         site.problems.add(where + ".network", "network {} is neither there nor declared".format(item["network"]))
     if item.get("address") and not item.get("network"):

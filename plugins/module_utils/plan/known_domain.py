@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from .. import tree
-from . import known_machine
-from .known import Key, Known, by_attribute, by_place, by_text, by_texts
+from ..spec.disks import IOTUNE
+from . import known_machine, values
+from .known import Key, Known, by_attribute, by_place, by_text
 
 
 def _controller(node: tree.Element, _place: int) -> str:
@@ -20,10 +21,34 @@ def _controller(node: tree.Element, _place: int) -> str:
 
 
 def _hostdev(node: tree.Element, place: int) -> str:
+    """What it is on the host, in the words of lspci and lsusb. A USB device is known by vendor and product if it says
+    them: a running guest's definition then says its address as well.
+    """
     source = node.find("source")
     if source is None:
         return str(place)
+    address = source.find("address")
+    attributes = {} if address is None else address.attrib
+    pci = values.pci_address(attributes)
+    vendor, product = (tree.get(source, tag + "/@id") for tag in ("vendor", "product"))
+    if pci is not None:
+        return pci
+    if vendor and product:
+        return ":".join(text.lower().replace("0x", "").zfill(4) for text in (vendor, product))
+    outer = [tree.get(source, path) for path in ("adapter/@name", "@name", "@wwpn")]
+    inner = [attributes.get(name, "").lower() for name in ("uuid", "bus", "device", "target", "unit")]
+    told = [text for text in (*outer, *inner) if text]
+    if told:
+        return ":".join(told)
     return ",".join("{}={}".format(*pair) for part in source.iter() for pair in sorted(part.attrib.items()))
+
+
+def _input(node: tree.Element, _place: int) -> str:
+    """Type, bus and the host's event device. libvirt fills the bus in (virDomainInputDefParseXML, domain_conf.c); a
+    declaration says it always (guest.py).
+    """
+    told = (node.get("type"), node.get("bus"), tree.get(node, "source/@evdev") or tree.get(node, "source/@dev"))
+    return ",".join(text for text in told if text)
 
 
 DOMAIN_KEYS: dict[str, Key] = {
@@ -39,7 +64,7 @@ DOMAIN_KEYS: dict[str, Key] = {
     "devices/console": by_attribute("target/@port"),
     "devices/graphics": by_text("@type"),
     "devices/video": by_place,
-    "devices/input": by_texts("@type", "@bus"),
+    "devices/input": _input,
     "devices/sound": by_place,
     "devices/audio": by_attribute("@id"),
     "devices/rng": by_place,
@@ -51,14 +76,37 @@ DOMAIN_KEYS: dict[str, Key] = {
     "devices/shmem": by_text("@name"),
     "devices/lease": by_text("key"),
     "devices/watchdog": by_place,
+    "devices/vsock": by_place,
+    "devices/crypto": by_place,
     "devices/tpm": by_place,
 }
 
 # A changed source type makes the old source meaningless; a changed bus the old address (virt-manager does the same).
+_NETWORK = ("host", "auth", "snapshot", "config", "initiator", "ssl", "cookies", "readahead", "timeout", "identity")
+_NETWORK += ("knownHosts", "reconnect", "@query", "@tls", "@tlsHostname")
+_SECRETS = (
+    "devices/disk/source/encryption/secret",
+    "devices/disk/source/auth/secret",
+    "devices/hostdev/source/auth/secret",
+)
+_CHARACTER = ("serial", "parallel", "console", "channel", "redirdev", "smartcard")
 DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
     **known_machine.DROPS,
     "devices/disk/@type": ("source", "backingStore"),
-    "devices/interface/@type": ("source",),
+    "devices/disk/source/@protocol": _NETWORK,
+    # Each of these is known by UUID or by usage, not both.
+    **{
+        f"{path}/@{name}": (f"@{other}",) for path in _SECRETS for name, other in (("uuid", "usage"), ("usage", "uuid"))
+    },
+    "devices/interface/@type": ("source", "@managed", "virtualport", "backend", "portForward"),
+    # A model has none of another one's memory, and libvirt fills in its own.
+    "devices/video/model/@type": ("@ram", "@vram", "@vram64", "@vgamem", "acceleration"),
+    "devices/vsock/cid/@address": ("@auto",),
+    "devices/vsock/cid/@auto": ("@address",),
+    "devices/rng/backend/@model": ("source", "protocol", "@type"),
+    "devices/tpm/backend/@type": ("@version", "@persistent_state", "device", "encryption", "source"),
+    "devices/audio/@type": ("input", "output"),
+    **{f"devices/{tag}/@type": ("source", "protocol") for tag in _CHARACTER},
     "devices/disk/target/@bus": ("../address", "../alias"),
     # libvirt refuses a listen address that differs from the first <listen> (domain_conf.c).
     "devices/graphics/@listen": ("listen",),
@@ -67,7 +115,16 @@ DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
 DOMAIN = Known(
     DOMAIN_KEYS,
     DOMAIN_DROPS,
-    omitted={**known_machine.OMITTED, "devices/parallel/protocol/@type": "raw"},
+    omitted={
+        **known_machine.OMITTED,
+        "devices/parallel/protocol/@type": "raw",
+        # A limit of 0 is none (virDomainDiskDefFormatIotune, domain_conf.c).
+        **{
+            "devices/disk/iotune/" + field.path: "0"
+            for field in IOTUNE
+            if field.type == "int" and field.path is not None
+        },
+    },
     told=(
         "@id",
         "devices/disk/mirror",

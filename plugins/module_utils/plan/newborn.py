@@ -106,6 +106,7 @@ def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool)
                 _fill(by_key[key])
             if key in by_key and by_key[key].tag == "graphics":
                 _choose_port(by_key[key])
+                _choose_listen(by_key[key], root)
     memory, balloon = root.find("memory"), root.find("currentMemory")
     follows = (
         not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
@@ -118,13 +119,34 @@ def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool)
 
 def _fill(node: tree.Element) -> None:
     """Fill in a new device."""
-    if node.tag == "graphics" and node.get("type") not in ("vnc", "spice"):
-        return
-    for where, text in NEW_DEVICE.get(node.tag, ()):
+    for where, text in _defaults(node):
         if tree.get(node, where) is None:
             tree.put(node, where, text)
     if node.tag == "rng" and tree.get(node, "backend/@model") == "random" and not tree.get(node, "backend"):
         tree.put(node, "backend", "/dev/urandom")
+
+
+def _defaults(node: tree.Element) -> tuple[tuple[str, str], ...]:
+    """What a new device of this kind has to say, or should: (path, text)."""
+    kind = tree.get(node, "backend/@type") if node.tag == "tpm" else node.get("type")
+    if node.tag == "graphics" and (
+        kind not in ("vnc", "spice")
+        or node.get("socket")
+        or node.get("port")
+        or tree.get(node, "listen/@type") in ("socket", "none")
+    ):
+        return ()
+    if node.tag == "disk" and node.find("source/auth") is not None:
+        secret = "ceph" if tree.get(node, "source/@protocol") == "rbd" else "iscsi"
+        return (*NEW_DEVICE["disk"], ("source/auth/secret/@type", secret))
+    if node.tag == "memory" and node.get("model") == "virtio-mem":
+        # The smallest block that works with any size of pages, and nothing is plugged yet.
+        return (("target/block", "2048"), ("target/requested", "0"))
+    if node.tag == "vsock" and tree.get(node, "cid/@address") is not None:
+        return NEW_DEVICE["vsock"][:1]
+    if node.tag == "shmem" and node.find("server") is not None:
+        return (("model/@type", "ivshmem-doorbell"),)
+    return NEW_DEVICE.get(f"{node.tag} {kind}", NEW_DEVICE.get(node.tag, ()))
 
 
 def _choose_port(node: tree.Element) -> None:
@@ -142,6 +164,14 @@ def _choose_port(node: tree.Element) -> None:
         del node.attrib["port"]
 
 
+def _choose_listen(node: tree.Element, root: tree.Element) -> None:
+    """Where a list of places to listen on is declared, the attribute that says the first of them too goes with the old one."""
+    if node.find("listen") is not None and node.get("listen") is None:
+        for present in root.findall("devices/graphics"):
+            if present.get("type") == node.get("type"):
+                present.attrib.pop("listen", None)
+
+
 NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "disk": (("@type", "file"), ("@device", "disk"), ("driver/@name", "qemu")),
     "channel": (("@type", "unix"), ("target/@type", "virtio")),
@@ -149,7 +179,17 @@ NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "console": (("@type", "pty"),),
     "rng": (("@model", "virtio"), ("backend/@model", "random")),
     "tpm": (("@model", "tpm-crb"), ("backend/@type", "emulator"), ("backend/@version", "2.0")),
+    "tpm passthrough": (("@model", "tpm-tis"),),
+    "tpm external": (("@model", "tpm-crb"),),
     "graphics": (("@port", "-1"), ("@autoport", "yes")),
+    "hostdev": (("@mode", "subsystem"),),
+    "hostdev pci": (("@mode", "subsystem"), ("@managed", "yes")),
+    "hostdev mdev": (("@mode", "subsystem"), ("@model", "vfio-pci")),
+    "hostdev scsi": (("@mode", "subsystem"), ("source/auth/secret/@type", "iscsi")),
+    "filesystem mount": (("@accessmode", "passthrough"),),
+    "vsock": (("@model", "virtio"), ("cid/@auto", "yes")),
+    "shmem": (("model/@type", "ivshmem-plain"),),
+    "redirdev": (("@type", "spicevmc"),),
 }
 
 

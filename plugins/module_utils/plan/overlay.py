@@ -58,6 +58,8 @@ def _merge(
     edits: list[Edit],
 ) -> None:
     # A change of type empties the source, so the elements that a change drops go before children are merged.
+    if rules.types.get(path) == "pci":
+        _merge_pci(have, want, path, trail, edits)
     for name, text in want.attrib.items():
         if name == ABSENT or (name == "unit" and (path in rules.units or path in rules.sized)):
             continue
@@ -114,6 +116,17 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
         node = parent.find(path.replace("../", "")) if parent is not None else None
         if node is not None:
             parent.remove(node)
+
+
+def _merge_pci(have: tree.Element, want: tree.Element, path: str, trail: tuple[Place, ...], edits: list[Edit]) -> None:
+    """A PCI address is one value. What belongs to an address of another kind goes with that one."""
+    wanted, current = values.pci_address(want.attrib), values.pci_address(have.attrib)
+    if wanted is not None and wanted != current:
+        edits.append(Edit(path, current, wanted, trail))
+        for name in have.attrib:
+            if name != "multifunction":
+                del have.attrib[name]
+        have.attrib.update(want.attrib)
 
 
 def _merge_size(
@@ -208,7 +221,10 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
     found = len(edits)
     if (node.text or "").strip() and not len(node):
         edits.append(Edit(where, None, _text(node, rules, where), trail))
-    for name, text in () if where in rules.named else node.attrib.items():
+    address = values.pci_address(node.attrib) if rules.types.get(where) == "pci" else None
+    if address is not None:
+        edits.append(Edit(where, None, address, trail))
+    for name, text in () if where in rules.named or address is not None else node.attrib.items():
         at = join(where, "@" + name)
         if at in rules.units:
             text = str(size_at(node, rules.units[at], name))

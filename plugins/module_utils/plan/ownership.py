@@ -93,10 +93,12 @@ def fingerprint(root: tree.Element, rules: Rules) -> str:
     copied = tree.parse(tree.text_of(root))
     strip(copied)
     for path, field in rules.fields.items():
-        if field.secret and "@" in path:
-            where, attribute = tree.split(path)
-            for node in copied.findall(where):
+        where, attribute = tree.split(path)
+        for node in copied.findall(where) if field.secret else ():
+            if attribute:
                 node.attrib.pop(attribute, None)
+            else:
+                node.text = None
     return hashlib.sha256(tree.canonical(copied)).hexdigest()
 
 

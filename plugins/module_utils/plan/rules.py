@@ -28,7 +28,7 @@ class Rules(NamedTuple):
     """What the overlay has to know of one kind's documents.
 
     known: facts about these documents. types: value type of a path. units: unit of a size that says none.
-    fields: the table row of a path. implied: paths that are written because of another field.
+    fields: the table row of a path. implied: paths that are written because of other fields, with the paths of these.
     sized: paths of elements that have a size, with its unit, in their attributes. named: paths of elements of which a
     table names one by its attribute, as the two <sysinfo>.
     """
@@ -38,7 +38,7 @@ class Rules(NamedTuple):
     types: Mapping[str, str]
     units: Mapping[str, str]
     fields: Mapping[str, Field]
-    implied: frozenset[str]
+    implied: Mapping[str, frozenset[str]]
     sized: frozenset[str]
     named: frozenset[str]
 
@@ -65,7 +65,7 @@ def _rules(kind: Kind, known: Known) -> Rules:
     types = dict(known.types)
     units = dict(known.units)
     rows: dict[str, Field] = {}
-    implied = set()
+    implied: dict[str, frozenset[str]] = {}
     named = set()
 
     def enter(fields: tuple[Field, ...], above: str) -> None:
@@ -85,12 +85,13 @@ def _rules(kind: Kind, known: Known) -> Rules:
             if field.type == "size":
                 units[path] = field.unit
             for where, _text in field.implies:
-                implied.add(join(above, where))
+                told = join(above, where)
+                implied[told] = implied.get(told, frozenset()) | {path}
             enter(field.fields, path)
 
     enter(kind.fields, "")
     sized = frozenset(tree.split(path)[0] for path in units if "@" in path)
-    return Rules(kind, known, types, units, rows, frozenset(implied - set(rows)), sized, frozenset(named))
+    return Rules(kind, known, types, units, rows, implied, sized, frozenset(named))
 
 
 def join(above: str, path: str) -> str:

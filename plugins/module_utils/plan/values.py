@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 # https://libvirt.org/formatdomain.html#memory-allocation and virScaleInteger in libvirt's util/virutil.c.
@@ -22,7 +23,9 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _CPUSET = re.compile(r"^\^?\d{1,5}(-\d{1,5})?(,\^?\d{1,5}(-\d{1,5})?)*$")
+_PCI = re.compile(r"^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$")
 _HEX = re.compile(r"^0x[0-9a-f]{1,16}$")
+_OCTAL = re.compile(r"^0[0-7]{3,4}$")
 _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
@@ -131,15 +134,53 @@ def _uuid(value: Any) -> str:
     return text
 
 
-def _integer(value: Any) -> str:
-    return str(int(value))
+# An address on a PCI bus has these attributes, each written with as many hexadecimal digits.
+PCI = {"domain": 4, "bus": 2, "slot": 2, "function": 1}
+
+
+def pci_attributes(value: Any) -> dict[str, str]:
+    """A PCI address such as "0000:03:10.1" as libvirt's attributes. Raises ValueError."""
+    match = _PCI.match(str(value).strip().lower())
+    if match is None:
+        raise ValueError(f"{value!r} is not a PCI address such as 0000:03:10.1")
+    return {name: f"0x{int(part or '0', 16):0{PCI[name]}x}" for name, part in zip(PCI, match.groups())}
+
+
+def pci_address(attributes: Mapping[str, str]) -> str | None:
+    """Attributes as the PCI address that they are, whatever base they are written in; None when they are none."""
+    try:
+        domain, bus, slot, function = (int(attributes.get(name, "0"), 0) for name in PCI)
+    except ValueError:
+        return None
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}" if "slot" in attributes else None
 
 
 def _hex(value: Any) -> str:
     text = str(value).strip().lower()
     if not _HEX.match(text):
-        raise ValueError(f"{value!r} is not a hexadecimal number in quotes, such as '0x0003'")
+        raise ValueError(f"{value!r} is not a hexadecimal number; write it in quotes, for example '0x046d'")
     return text
+
+
+def _octal(value: Any) -> str:
+    text = str(value).strip()
+    if not _OCTAL.match(text):
+        raise ValueError(f"{value!r} is not a mode; write it in quotes, for example '0644'")
+    return text
+
+
+def _in_base(base: int) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        try:
+            return int(text, base)
+        except ValueError:
+            return text
+
+    return number
+
+
+def _integer(value: Any) -> str:
+    return str(int(value))
 
 
 def _ip(value: Any) -> str:
@@ -218,13 +259,6 @@ def _identity(text: str) -> str:
     return text
 
 
-def _as_int(text: str) -> Any:
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
 def _lower(text: str) -> str:
     return text.lower()
 
@@ -240,13 +274,14 @@ VALUES: dict[str, Value] = {
     "path": Value(_path, _identity, _no_slash),
     "mac": Value(_mac, _lower, _lower),
     "uuid": Value(_uuid, _lower, _lower),
-    "int": Value(_integer, _as_int, _number),
-    "hex": Value(_hex, _identity, _number),
+    "int": Value(_integer, _number, _number),
     "float": Value(str, float, float),
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),
     "on_off": Value(_on_off, _truth, _truth),
     "cpuset": Value(_cpuset, _identity, _numbers),
+    "hex": Value(_hex, _lower, _in_base(16)),
+    "octal": Value(_octal, _identity, _in_base(8)),
     "raw": Value(str, _identity, _identity),
 }
 

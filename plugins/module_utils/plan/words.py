@@ -130,11 +130,19 @@ def element_in_words(path: str, node: tree.Element, rules: Rules) -> Any:
 def masked_xml(node: tree.Element, path: str, rules: Rules) -> str:
     """The element as one line of XML with its secrets masked."""
     copied = tree.parse(tree.text_of(node))
-    for part in copied.iter():
-        for name in part.attrib:
-            if name in ("passwd", "password") or rules.is_secret(join(path, "@" + str(name))):
-                part.set(name, MASK)
+    _mask(copied, path, rules)
     return " ".join(tree.text_of(copied).split())
+
+
+def _mask(node: tree.Element, path: str, rules: Rules) -> None:
+    for name in node.attrib:
+        if name in ("passwd", "password") or rules.is_secret(join(path, "@" + str(name))):
+            node.set(name, MASK)
+    if rules.is_secret(path):
+        node.text = MASK
+    for tag, children in tree.by_tag(node).items():
+        for child in children:
+            _mask(child, join(path, tag), rules)
 
 
 def masked_options(options: Mapping[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
@@ -170,12 +178,14 @@ def shown_url(value: Any) -> Any:
 def read_fields(node: tree.Element, fields: tuple[Field, ...]) -> dict[str, Any]:
     """What an element says, as the user's options. Secrets are masked."""
     found: dict[str, Any] = {}
+    implied: set[str] = set()
     for field in fields:
-        if field.path is None:
+        if field.path is None or field.path in implied:
             continue
         value = _read(node, field)
         if value is not None:
             found[field.name] = value
+            implied.update(where for where, _text in field.implies)
     return found
 
 
@@ -185,9 +195,14 @@ def _read(node: tree.Element, field: Field) -> Any:
         return [read_fields(child, field.fields) for child in tree.find_all(node, path)] or None
     if field.type == "dict":
         child = tree.find(node, path)
-        return None if child is None else read_fields(child, field.fields) or None
+        return None if child is None or not is_implied(node, field) else read_fields(child, field.fields) or None
     value = read_value(node, field)
     return MASK if field.secret and value is not None else value
+
+
+def is_implied(node: tree.Element, field: Field) -> bool:
+    """Whether an element says all that goes with a field: only then it is this field's value."""
+    return all(tree.get(node, where) == text for where, text in field.implies)
 
 
 def read_value(node: tree.Element, field: Field) -> Any:
@@ -214,8 +229,13 @@ def read_value(node: tree.Element, field: Field) -> Any:
     if field.type == "cidr":
         prefix = read_attribute(node, "prefix")
         return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
+    if not is_implied(node, field):
+        return None
+    if field.type == "pci":
+        child = tree.find(node, path)
+        return None if child is None else values.pci_address(child.attrib)
     text = tree.get(node, path)
-    if not text or any(tree.get(node, where) != implied for where, implied in field.implies):
+    if not text:
         return None
     return values.VALUES[field.type].decode(text)
 
@@ -232,7 +252,7 @@ def edits_in_words(edits: list[Edit], rules: Rules) -> list[tuple[str, Any, Any,
     shown = []
     told = set()
     for edit in edits:
-        if edit.path in rules.implied and any(other is not edit and other.trail == edit.trail for other in edits):
+        if edit.path in rules.implied and any(_implies(other, edit, rules) for other in edits):
             continue
         word = path_in_words(edit, rules)
         if _is_cidr(edit, rules):
@@ -243,6 +263,13 @@ def edits_in_words(edits: list[Edit], rules: Rules) -> list[tuple[str, Any, Any,
         before, after = (value_in_words(edit.path, value, rules) for value in (edit.before, edit.after))
         shown.append((word, before, after, edit))
     return shown
+
+
+def _implies(other: Edit, edit: Edit, rules: Rules) -> bool:
+    """Whether one edit says what another one only follows from."""
+    if other is edit or other.trail != edit.trail:
+        return False
+    return edit.path not in rules.fields or other.path in rules.implied[edit.path]
 
 
 def _is_cidr(edit: Edit, rules: Rules) -> bool:

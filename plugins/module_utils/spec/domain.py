@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import devices, machine, tuning
+from . import devices, disks, machine, peripherals, tuning
 from .field import Field, Kind
 from .table import rows
 
@@ -75,12 +75,24 @@ PLAIN = rows(
 
 DEVICES = rows(
     """
+- emulator  path  devices/emulator
+    The program that runs the guest; found out when left out.
 - disks  items  devices/disk  live fields=disks
     Disks, cdroms and floppies.
 - interfaces  items  devices/interface  live fields=interfaces
     Network interfaces.
+- controllers  items  devices/controller  live fields=controllers
+    Controllers. libvirt makes those that devices need. A new x86_64 guest gets free PCIe ports.
+- hostdevs  items  devices/hostdev  live fields=hostdevs
+    Devices of the host that the guest gets.
+- filesystems  items  devices/filesystem  live fields=filesystems
+    Directories of the host that the guest can mount.
+- leases  items  devices/lease  live fields=leases
+    Leases of a lock manager.
 - serials  items  devices/serial  fields=serials
     Serial ports. A new guest gets one.
+- parallels  items  devices/parallel  fields=parallels
+    Parallel ports.
 - consoles  items  devices/console  fields=consoles
     Consoles.
 - channels  items  devices/channel  live fields=channels
@@ -89,10 +101,44 @@ DEVICES = rows(
     Graphical displays. None unless declared.
 - videos  items  devices/video  fields=videos
     Video devices.
+- sounds  items  devices/sound  fields=sounds
+    Sound devices.
+- audios  items  devices/audio  fields=audios
+    What plays the guest's sound on the host.
+- inputs  items  devices/input  live fields=inputs
+    Keyboards, pointers, and event devices of the host.
 - rngs  items  devices/rng  live fields=rngs
     Random number generators. A new guest gets one.
 - tpm  dict  devices/tpm  fields=tpm
     The Trusted Platform Module.
+- watchdogs  items  devices/watchdog  live fields=watchdogs
+    Watchdogs.
+- panics  items  devices/panic  fields=panics
+    Devices by which the guest tells that it crashed.
+- vsock  dict  devices/vsock  live fields=vsock
+    Sockets between host and guest.
+- memballoon  dict  devices/memballoon  fields=memballoon
+    The memory balloon. libvirt makes one by itself.
+- shmems  items  devices/shmem  live fields=shmems
+    Memory that is shared with other guests.
+- memory_devices  items  devices/memory  live fields=memory_devices
+    Memory that can be plugged, persistent memory, and enclaves.
+- iommu  dict  devices/iommu  fields=iommu
+    An IOMMU for the guest.
+- redirdevs  items  devices/redirdev  live fields=redirdevs
+    USB devices that the one who looks at the guest's display can give it.
+- redirfilter  items  devices/redirfilter/usbdev  fields=redirfilter
+    Which of them. The list is the whole list, the first one that fits counts.
+- smartcards  items  devices/smartcard  fields=smartcards
+    Smart card readers.
+- hubs  items  devices/hub  fields=hubs
+    USB hubs.
+- nvram_device  dict  devices/nvram  fields=nvram_device
+    Place of the NVRAM of a pSeries guest.
+- pstore  dict  devices/pstore  fields=pstore
+    Memory in which the guest's last words outlive a crash, from libvirt 10.7.
+- cryptos  items  devices/crypto  fields=cryptos
+    Virtual crypto devices, from libvirt 9.0.
 - cloud_init  dict  -  fields=cloud_init
     A NoCloud seed for cloud-init, made as a volume and attached as a cdrom. The same content gives the same
     bytes.
@@ -121,15 +167,37 @@ DEVICES = rows(
     With O(state=absent): delete the guest's own volumes too. Never a cdrom image that others use, a backing file
     or anything outside a pool.
 """,
-    disks=devices.DISKS,
+    disks=disks.DISKS,
     interfaces=devices.INTERFACES,
-    serials=devices.SERIALS,
-    consoles=devices.CONSOLES,
-    channels=devices.CHANNELS,
-    graphics=devices.GRAPHICS,
-    videos=devices.VIDEOS,
-    rngs=devices.RNGS,
-    tpm=devices.TPM,
+    controllers=devices.CONTROLLERS,
+    hostdevs=devices.HOSTDEVS,
+    filesystems=devices.FILESYSTEMS,
+    leases=devices.LEASES,
+    serials=peripherals.SERIALS,
+    parallels=peripherals.PARALLELS,
+    consoles=peripherals.CONSOLES,
+    channels=peripherals.CHANNELS,
+    graphics=peripherals.GRAPHICS,
+    videos=peripherals.VIDEOS,
+    sounds=peripherals.SOUNDS,
+    audios=peripherals.AUDIOS,
+    inputs=peripherals.INPUTS,
+    rngs=peripherals.RNGS,
+    tpm=peripherals.TPM,
+    watchdogs=peripherals.WATCHDOGS,
+    panics=peripherals.PANICS,
+    vsock=peripherals.VSOCK,
+    memballoon=peripherals.MEMBALLOON,
+    shmems=peripherals.SHMEMS,
+    memory_devices=peripherals.MEMORY_DEVICES,
+    iommu=peripherals.IOMMU,
+    redirdevs=peripherals.REDIRDEVS,
+    redirfilter=peripherals.REDIRFILTER,
+    smartcards=peripherals.SMARTCARDS,
+    hubs=peripherals.HUBS,
+    nvram_device=peripherals.NVRAM_DEVICE,
+    pstore=peripherals.PSTORE,
+    cryptos=peripherals.CRYPTOS,
     cloud_init=CLOUD_INIT,
     wait_for=WAIT_FOR,
 )

@@ -18,6 +18,7 @@ NAMES = ("default", "lab", "web1", "vda", "vdb", "sda", "base.qcow2", "web1.qcow
 SIZES = ("1 GiB", "2048 MiB", "1.5 GB", "20 GiB", "4194304 KiB", "lots", "5", "-1 GiB", "")
 ADDRESSES = ("192.168.122.10", "192.168.122.1", "10.0.0.1", "fd00::1", "nonsense", "")
 CIDRS = ("192.168.122.1/24", "10.0.0.1/255.0.0.0", "fd00::1/64", "10.0.0.1", "x/24")
+PCI = ("0000:03:10.1", "04:00.0", "0000:0A:1f.7", "3:0:0", "")
 MACS = ("52:54:00:c5:1e:02", "52-54-00-00-00-01", "52:54:00:00:00:02", "01:00:00:00:00:00", "zz")
 PATHS = ("/var/lib/libvirt/images/web1.qcow2", "/srv/x.raw", "/srv", "relative", "/a/../b", "")
 UUIDS = ("4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "11111111-2222-4333-8444-555555555555", "nonsense")
@@ -64,9 +65,11 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "name": TEXT,
     "path": st.sampled_from(PATHS),
     "mac": st.sampled_from(MACS),
+    "pci": st.sampled_from(PCI),
+    "octal": st.sampled_from(("0644", "420", "")),
     "uuid": st.sampled_from(UUIDS),
     "int": st.integers(-1, 5000),
-    "hex": st.sampled_from(("0x3", "0x0003", "3", "")),
+    "hex": st.sampled_from(("0x3", "0x0003", "0xC52B", "1133", "")),
     "cpuset": st.sampled_from(("0", "0-3", "0,1,2", "0-3,^2", "nonsense", "")),
     "fragments": st.lists(
         st.sampled_from(("<a:x xmlns:a='urn:a'>1</a:x>", "<a:x xmlns:a='urn:a'/>", "<x/>", "<x", "")), max_size=2
