@@ -199,11 +199,10 @@ def read_value(node: tree.Element, field: Field) -> Any:
     if field.type == "map":
         where, attribute = tree.split(path)
         children = tree.find_all(node, where)
-        found = {child.get(attribute): map_value(child, field) for child in children}
-        return {name: value for name, value in found.items() if name and value is not None} or None
+        entries = {child.get(attribute): map_value(child, field) for child in children}
+        return {name: value for name, value in entries.items() if name and value is not None} or None
     if field.type == "fragments":
-        children = [] if tree.find(node, path) is None else tree.find(node, path)
-        return [tree.text_of(child).strip() for child in children if tree.is_element(child)] or None
+        return [tree.text_of(child).strip() for child in tree.find_all(node, path + "/*")] or None
     if field.type == "flag":
         return True if tree.find(node, path) is not None else None
     if field.type == "size":
