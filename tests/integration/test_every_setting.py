@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a guest is beside its devices: libvirt takes each setting, and what it makes of it is no drift.
 
-The declarations are those of the golden cases. Left out are the ones that need another hypervisor, architecture or processor.
+The declarations are those of the golden cases, less those that need another hypervisor, architecture or processor.
 """
 
 from __future__ import annotations

@@ -47,11 +47,7 @@ def raw_document(kind: Kind, text: str | None, where: str, problems: Problems) -
 
 def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
     """What the planner could not work with in the user's own XML: sizes, netmasks and addresses of networks."""
-    if path in rules.units:
-        try:
-            size_at(node, rules.units[path])
-        except ValueError:
-            yield _no_size(path, node.text, node, rules)
+    yield from _wrong_size(node, None, path, rules)
     if node.get("netmask") is not None:
         try:
             values.prefix_of(node.get("netmask"))
@@ -59,11 +55,7 @@ def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
             yield "{}: '{}' is not a netmask".format(join(path, "@netmask"), node.get("netmask"))
     for name, text in node.attrib.items():
         at = join(path, "@" + name)
-        if at in rules.units:
-            try:
-                size_at(node, rules.units[at], name)
-            except ValueError:
-                yield _no_size(at, text, node, rules)
+        yield from _wrong_size(node, name, at, rules)
         if rules.types.get(at) == "ip":
             try:
                 values.cidr("{}/{}".format(text, node.get("prefix") or 24))
@@ -74,8 +66,13 @@ def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
             yield from _wrong_values(child, rules, join(path, tag))
 
 
-def _no_size(path: str, text: str | None, node: tree.Element, rules: Rules) -> str:
-    return "{}: '{}' is not a size in {}".format(path, text, node.get("unit") or rules.units[path])
+def _wrong_size(node: tree.Element, attribute: str | None, path: str, rules: Rules) -> Iterator[str]:
+    if path in rules.units:
+        try:
+            size_at(node, rules.units[path], attribute)
+        except ValueError:
+            text = node.get(attribute) if attribute else node.text
+            yield "{}: '{}' is not a size in {}".format(path, text, node.get("unit") or rules.units[path])
 
 
 def below(where: str, name: str) -> str:

@@ -58,6 +58,19 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
     document = want.document
     if document.find("iothreadids") is not None:
         name_iothreads(root)
+    _fill_processor(document, root)
+    _fill_features(document, root)
+    most = document.find("maxMemory")
+    if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
+        most.set("slots", "16")
+    clock = document.find("clock[@adjustment]")
+    if clock is not None and clock.get("offset") in ("utc", "localtime") and clock.get("adjustment") != "reset":
+        # virDomainClockDefParseXML, conf/domain_conf.c.
+        clock.set("basis", clock.get("offset"))
+        clock.set("offset", "variable")
+
+
+def _fill_processor(document: tree.Element, root: tree.Element) -> None:
     there = {node.get("name") for node in root.iterfind("cpu/feature")}
     for node in document.iterfind("cpu/feature"):
         if node.get("policy") is None and node.get("name") not in there:
@@ -67,11 +80,16 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
     if topology is not None and root.find("cpu/topology") is None:
         _fill_topology(topology, count)
     vcpu = document.find("vcpu")
-    if vcpu is not None and not vcpu.text and not tree.get(root, "vcpu"):
+    if vcpu is None:
+        return
+    if not vcpu.text and not tree.get(root, "vcpu"):
         vcpu.text = "1"
-    if vcpu is not None and vcpu.text and vcpu.get("current") is None:
-        if _number(tree.get(root, "vcpu/@current") or "0") > count:
-            vcpu.set("current", str(count))
+    # Fewer than are in use: no more than there are can be. libvirt refuses it otherwise.
+    if vcpu.text and vcpu.get("current") is None and _number(tree.get(root, "vcpu/@current") or "0") > count:
+        vcpu.set("current", str(count))
+
+
+def _fill_features(document: tree.Element, root: tree.Element) -> None:
     for path in _STATED:
         node = document.find(path)
         if node is not None and node.get("state") is None and root.find(path) is None:
@@ -79,15 +97,6 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
     spinlocks = document.find("features/hyperv/spinlocks[@state='on']")
     if spinlocks is not None and tree.get(root, "features/hyperv/spinlocks/@retries") is None:
         spinlocks.set("retries", spinlocks.get("retries", "8191"))
-    most = document.find("maxMemory")
-    if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
-        most.set("slots", "16")
-    clock = document.find("clock")
-    if clock is not None and clock.get("offset") in ("utc", "localtime"):
-        if clock.get("adjustment", "reset") != "reset":
-            # virDomainClockDefParseXML, conf/domain_conf.c.
-            clock.set("basis", clock.get("offset"))
-            clock.set("offset", "variable")
 
 
 def _fill_topology(node: tree.Element, count: int) -> None:
@@ -215,7 +224,7 @@ def _misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str]]:
     if topology is not None:
         product = _product(topology, _LEVELS)
         if product != count:
-            words = " × ".join(f"{topology.get(level)} {level}" for level in _LEVELS if topology.get(level))
+            words = " by ".join(f"{topology.get(level)} {level}" for level in _LEVELS if topology.get(level))
             yield "cpu.topology", f"{words} are {product} CPUs, but vcpus is {count}"
     for path, option in _NAMES_CPUS:
         beyond = _cpus_at(root, path) - frozenset(range(count))

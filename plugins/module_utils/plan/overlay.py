@@ -60,10 +60,10 @@ def _merge(
     # A change of type empties the source, so the elements that a change drops go before children are merged.
     if rules.types.get(path) == "pci":
         _merge_pci(have, want, path, trail, edits)
-    for name, text in want.attrib.items():
+    for name in want.attrib:
         if name == ABSENT or (name == "unit" and (path in rules.units or path in rules.sized)):
             continue
-        if _merge_attribute(have, want, name, text, rules, path, trail, edits):
+        if _merge_attribute(have, want, name, rules, path, trail, edits):
             _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
     text = (want.text or "").strip()
     if path in rules.units:
@@ -80,7 +80,6 @@ def _merge_attribute(
     have: tree.Element,
     want: tree.Element,
     name: str,
-    text: str,
     rules: Rules,
     path: str,
     trail: tuple[Place, ...],
@@ -89,7 +88,7 @@ def _merge_attribute(
     where = join(path, "@" + name)
     if where in rules.units:
         return _merge_size(have, want, name, rules, where, trail, edits)
-    before = read_attribute(have, name)
+    text, before = want.get(name), read_attribute(have, name)
     if rules.same(where, text, before):
         return False
     edits.append(Edit(where, before, text, trail))
@@ -224,12 +223,8 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
     address = values.pci_address(node.attrib) if rules.types.get(where) == "pci" else None
     if address is not None:
         edits.append(Edit(where, None, address, trail))
-    for name, text in () if where in rules.named or address is not None else node.attrib.items():
-        at = join(where, "@" + name)
-        if at in rules.units:
-            text = str(size_at(node, rules.units[at], name))
-        if name != "unit" or not (where in rules.units or where in rules.sized):
-            edits.append(Edit(at, None, text, trail))
+    elif where not in rules.named:
+        _note_attributes(node, rules, where, trail, edits)
     for tag, children in tree.by_tag(node).items():
         below = join(where, tag)
         keys = keys_among(rules, below, children)
@@ -243,6 +238,15 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
                 _note_added(child, rules, below, trail, edits)
     if len(edits) == found:
         edits.append(Edit(where, None, node, trail))
+
+
+def _note_attributes(node: tree.Element, rules: Rules, where: str, trail: tuple[Place, ...], edits: list[Edit]) -> None:
+    for name, text in node.attrib.items():
+        at = join(where, "@" + name)
+        if at in rules.units:
+            edits.append(Edit(at, None, str(size_at(node, rules.units[at], name)), trail))
+        elif name != "unit" or not (where in rules.units or where in rules.sized):
+            edits.append(Edit(at, None, text, trail))
 
 
 def _note_keyed(place: Place, rules: Rules, trail: tuple[Place, ...], edits: list[Edit]) -> None:

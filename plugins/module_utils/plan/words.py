@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 from .. import tree
 from ..spec.field import Field
@@ -208,36 +208,52 @@ def is_implied(node: tree.Element, field: Field) -> bool:
 def read_value(node: tree.Element, field: Field) -> Any:
     """The value of a field that is neither a list of items nor a mapping, as a user would write it; None without one."""
     path = field.path or "."
-    if field.type == "words":
-        where, attribute = tree.split(path)
-        return [child.get(attribute) if attribute else child.text for child in tree.find_all(node, where)] or None
-    if field.type == "map":
-        where, attribute = tree.split(path)
-        children = tree.find_all(node, where)
-        found = {child.get(attribute): map_value(child, field) for child in children}
-        return {name: value for name, value in found.items() if name and value is not None} or None
-    if field.type == "fragments":
-        children = [] if tree.find(node, path) is None else tree.find(node, path)
-        return [tree.text_of(child).strip() for child in children if tree.is_element(child)] or None
-    if field.type == "flag":
-        return True if tree.find(node, path) is not None else None
-    if field.type == "size":
-        where, attribute = tree.split(path)
-        child = tree.find(node, where)
-        count = None if child is None else size_at(child, field.unit, attribute)
-        return None if count is None else values.size_text(count)
-    if field.type == "cidr":
-        prefix = read_attribute(node, "prefix")
-        return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
+    if field.type in _READ:
+        return _READ[field.type](node, path, field) or None
     if not is_implied(node, field):
         return None
     if field.type == "pci":
         child = tree.find(node, path)
         return None if child is None else values.pci_address(child.attrib)
     text = tree.get(node, path)
-    if not text:
-        return None
-    return values.VALUES[field.type].decode(text)
+    return values.VALUES[field.type].decode(text) if text else None
+
+
+def _read_words(node: tree.Element, path: str, _field: Field) -> list[str | None]:
+    where, attribute = tree.split(path)
+    return [child.get(attribute) if attribute else child.text for child in tree.find_all(node, where)]
+
+
+def _read_map(node: tree.Element, path: str, field: Field) -> dict[str, Any]:
+    where, attribute = tree.split(path)
+    entries = {child.get(attribute): map_value(child, field) for child in tree.find_all(node, where)}
+    return {name: value for name, value in entries.items() if name and value is not None}
+
+
+def _read_fragments(node: tree.Element, path: str, _field: Field) -> list[str]:
+    return [tree.text_of(child).strip() for child in tree.find_all(node, path + "/*")]
+
+
+def _read_size(node: tree.Element, path: str, field: Field) -> str | None:
+    where, attribute = tree.split(path)
+    child = tree.find(node, where)
+    count = None if child is None else size_at(child, field.unit, attribute)
+    return None if count is None else values.size_text(count)
+
+
+def _read_cidr(node: tree.Element, _path: str, _field: Field) -> str | None:
+    prefix = read_attribute(node, "prefix")
+    return "{}/{}".format(node.get("address"), prefix) if prefix and node.get("address") else None
+
+
+_READ: dict[str, Callable[[tree.Element, str, Field], Any]] = {
+    "words": _read_words,
+    "map": _read_map,
+    "fragments": _read_fragments,
+    "flag": lambda node, path, _field: tree.find(node, path) is not None,
+    "size": _read_size,
+    "cidr": _read_cidr,
+}
 
 
 def map_value(node: tree.Element, field: Field) -> Any:

@@ -27,7 +27,6 @@ ANSIBLE_TYPES: dict[str, str] = {
     "cpuset": "str",
     "cidr": "str",
     "pci": "str",
-    "hex": "str",
     "octal": "str",
     "ip": "str",
     "yes_no": "bool",

@@ -83,15 +83,16 @@ def _field(row: Row, inside: tuple[Field, ...], parts: dict[str, tuple[Field, ..
         elif key == "alias":
             more["aliases"] = (value,)
         elif key == "implies":
-            where, _colon, implied = value.partition(":")
-            more["implies"] = (*more.get("implies", ()), (where, implied))
-        elif key == "unit":
-            more["unit"] = value
-        elif key == "value":
-            where, _colon, type_of_values = value.partition(":")
-            more["value"] = (where, type_of_values)
+            more["implies"] = (*more.get("implies", ()), _pair(value))
+        elif key in ("unit", "value"):
+            more[key] = value if key == "unit" else _pair(value)
         elif key == "fields":
             more["fields"] = parts[value] + inside
         else:
             raise ValueError(f"{word!r} of the row {name!r} means nothing")
     return Field(name, kind, None if path == "-" else path, " ".join(row.doc), **more)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    where, _colon, what = text.partition(":")
+    return where, what
