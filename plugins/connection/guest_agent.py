@@ -85,10 +85,10 @@ options:
       - name: ansible_guest_agent_command_timeout
   chunk:
     description:
-      - Bytes that one question or answer carries, 2097152 at the most; libvirt has no room for more.
-      - Longer input, output and files go in several.
+      - Bytes that one question to the agent carries. Longer input and files go in several.
+      - libvirt 9.0 loses questions above some 200 KiB, base64 included, so a larger value is at your own risk.
     type: int
-    default: 1048576
+    default: 98304
     ini:
       - section: guest_agent
         key: chunk
@@ -142,6 +142,8 @@ import io
 import re
 import secrets
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -187,40 +189,47 @@ class Connection(ConnectionBase):
         display.vvv(f"GUEST AGENT of {self._name} at {uri}", host=self._name)
         sockets = str(Path(self.get_option("sockets")).expanduser())
         reached = shared(uri, self.get_option("persist"), timeout, constants.DEFAULT_LOCAL_TMP, sockets)
-        try:
-            self._guest = open_guest(reached, uri, self._name, timeout)
-        except MissingLibrary as error:
-            raise AnsibleError(str(error)) from error
-        except agent.Unreachable as error:
-            raise AnsibleConnectionFailure(str(error)) from error
+        with self._speaking():
+            self._guest = open_guest(reached, self._name, timeout)
         self._connected = True
         return self
 
+    @contextmanager
+    def _speaking(self, what: str = "") -> Iterator[None]:
+        """Failures of libvirt and the agent as Ansible's. what: is said of what the agent refuses."""
+        who = f"guest {self._name} ({self.get_option('uri')}): "
+        try:
+            yield
+        except MissingLibrary as error:
+            raise AnsibleError(str(error)) from None
+        except agent.Unreachable as error:
+            raise AnsibleConnectionFailure(f"{who}{error}") from None
+        except agent.Refused as error:
+            raise AnsibleError(f"{who}{what}{error}") from None
+
     def _ask(self, command: str, arguments: Any) -> Any:
-        assert self._guest is not None
+        if self._guest is None:
+            raise agent.Unreachable("the connection is closed")
         try:
             return self._guest.ask(command, arguments)
-        except agent.Unreachable as error:
+        except agent.Unreachable:
             # The next attempt begins with a connection of its own: this one may be what is broken.
             self.close()
-            raise AnsibleConnectionFailure(str(error)) from error
+            raise
 
     @property
     def _chunk(self) -> int:
-        return max(1024, min(int(self.get_option("chunk")), agent.LARGEST))
+        return max(1024, int(self.get_option("chunk")))
 
-    def _run(self, path: str, arguments: list[str], stdin: bytes | None) -> agent.Ended:
-        """Run a program, with libvirt's and the agent's failures as Ansible's."""
-        try:
-            return agent.run(self._ask, path, arguments, stdin, self.get_option("command_timeout"))
-        except agent.Overdue as error:
-            if not self._windows:
-                agent.run(self._ask, guest_shell.SHELL, ["-c", f"kill -- -{error.pid} || kill {error.pid}"])
-            raise AnsibleError(f"guest {self._name}: the command {error} (command_timeout), and was ended") from error
-        except agent.Unreachable as error:
-            raise AnsibleConnectionFailure(f"guest {self._name}: {error}") from error
-        except agent.Refused as error:
-            raise AnsibleError(f"guest {self._name}: {error}") from error
+    def _run(self, path: str, arguments: list[str], stdin: bytes | None = None) -> agent.Ended:
+        """Run a program in the guest."""
+        with self._speaking():
+            try:
+                return agent.run(self._ask, path, arguments, stdin, self.get_option("command_timeout"))
+            except agent.Overdue as error:
+                if not self._windows:
+                    agent.run(self._ask, guest_shell.SHELL, ["-c", f"kill -- -{error.pid} || kill {error.pid}"])
+                raise AnsibleError(f"guest {self._name}: the command {error} (command_timeout) and was ended") from None
 
     @ensure_connect
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
@@ -274,11 +283,11 @@ class Connection(ConnectionBase):
         return agent.Ended(ended.status, out, err)
 
     def _call(self, command: str, user: str, **more: Any) -> guest_shell.Call:
-        return guest_shell.Call(command, user, self._chunk, "kvmfleet-" + secrets.token_hex(8), **more)
+        return guest_shell.Call(command, user, agent.ANSWER, "kvmfleet-" + secrets.token_hex(8), **more)
 
     def _deposited(self, source: BinaryIO) -> str:
         """A new folder in the guest that only root can read, with all of a stream in its file "stdin"."""
-        made = self._run(guest_shell.SHELL, ["-c", guest_shell.FOLDER], None)
+        made = self._run(guest_shell.SHELL, ["-c", guest_shell.FOLDER])
         folder = made.out.decode().strip()
         if made.status or not folder:
             raise AnsibleError(
@@ -297,19 +306,15 @@ class Connection(ConnectionBase):
         return target.getvalue()
 
     def _remove(self, folder: str) -> None:
-        self._run(guest_shell.SHELL, ["-c", f"rm -rf {shlex.quote(folder)}"], None)
+        self._run(guest_shell.SHELL, ["-c", f"rm -rf {shlex.quote(folder)}"])
 
     def _write(self, path: str, source: BinaryIO) -> None:
-        try:
+        with self._speaking(f"{path} cannot be written: "):
             agent.write(self._ask, path, source, self._chunk)
-        except agent.Refused as error:
-            raise AnsibleError(f"guest {self._name}: {path} cannot be written: {error}") from error
 
     def _read(self, path: str, target: BinaryIO) -> None:
-        try:
-            agent.read(self._ask, path, target, self._chunk)
-        except agent.Refused as error:
-            raise AnsibleError(f"guest {self._name}: {path} cannot be read: {error}") from error
+        with self._speaking(f"{path} cannot be read: "):
+            agent.read(self._ask, path, target)
 
     @ensure_connect
     def put_file(self, in_path: str, out_path: str) -> None:
@@ -323,7 +328,7 @@ class Connection(ConnectionBase):
             if self._user and not self._windows:
                 # The user himself writes: root must not follow where he has put a link.
                 call = self._call(f"cat > {shlex.quote(out_path)}", self._user, folder=self._deposited(source))
-                ended = self._run(guest_shell.SHELL, guest_shell.arguments(call), None)
+                ended = self._run(guest_shell.SHELL, guest_shell.arguments(call))
                 if ended.status:
                     reason = ended.err.decode(errors="replace").strip()
                     raise AnsibleError(f"guest {self._name}: {out_path} cannot be written: {reason}")
@@ -342,7 +347,7 @@ class Connection(ConnectionBase):
             if self._user and not self._windows:
                 # Nothing is printed, whatever the size: the file is taken from where it is kept.
                 call = self._call(f"cat < {shlex.quote(in_path)}", self._user)._replace(limit=-1)
-                ended = self._run(guest_shell.SHELL, guest_shell.arguments(call), None)
+                ended = self._run(guest_shell.SHELL, guest_shell.arguments(call))
                 folder = guest_shell.folder_of(ended.out, call.mark)
                 if folder is None:
                     raise AnsibleError(f"guest {self._name}: {ended.err.decode(errors='replace').strip()}")
@@ -391,7 +396,8 @@ class Connection(ConnectionBase):
         self._connect()
         assert self._guest is not None
         self._guest.timeout = connect_timeout
-        self._ask("guest-ping", {})
+        with self._speaking():
+            self._ask("guest-ping", {})
 
     def reset(self) -> None:
         """Close the connection; the next command opens another one."""

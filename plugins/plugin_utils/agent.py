@@ -17,9 +17,13 @@ from typing import Any, BinaryIO, Callable, NamedTuple
 Ask = Callable[[str, Mapping[str, Any]], Any]
 """Puts a command with its arguments to the agent and returns what it returns. Raises Refused, or Unreachable."""
 
-# libvirt carries no string above 4 MiB (REMOTE_STRING_MAX), and data is a third longer in base64. An answer above
-# 10 MiB would even cost libvirt the agent of this guest until it is started anew (QEMU_AGENT_MAX_RESPONSE).
-LARGEST = 2 << 20
+# What one answer may carry. libvirt has room for 4 MiB in a string (REMOTE_STRING_MAX), data is a third longer in base64,
+# and an answer above 10 MiB would cost libvirt the agent of this guest until its next start (QEMU_AGENT_MAX_RESPONSE).
+ANSWER = 1 << 20
+
+# What one question may carry. libvirt 9.0 loses questions that do not fit into its socket's buffer at once: 175 KB pass,
+# 267 KB do not (measured with Linux's usual buffer of 208 KiB), and the agent is deaf for some seconds then.
+QUESTION = 96 << 10
 
 # Pauses between two looks at a program that runs, in seconds.
 FIRST_PAUSE = 0.005
@@ -67,7 +71,7 @@ def run(ask: Ask, path: str, arguments: list[str], stdin: bytes | None = None, s
         except Refused as error:
             # An agent that was started anew knows nothing of the programs of the one before.
             raise Unreachable(
-                f"the agent was restarted while the command ran, and its result is lost ({error})"
+                f"its agent was restarted while the command ran, and the result is lost ({error})"
             ) from error
         if told["exited"]:
             return _ended(told)
@@ -79,7 +83,7 @@ def run(ask: Ask, path: str, arguments: list[str], stdin: bytes | None = None, s
 
 def _ended(told: Mapping[str, Any]) -> Ended:
     if told.get("out-truncated") or told.get("err-truncated"):
-        raise Unreachable("the agent cut off the output of the command, as it exceeds 16 MiB")
+        raise Unreachable("its agent cut off the output of the command, as it exceeds 16 MiB")
     out, err = (base64.b64decode(told.get(name) or "") for name in ("out-data", "err-data"))
     return Ended(told["exitcode"] if "exitcode" in told else 128 + told.get("signal", 0), out, err)
 
@@ -113,11 +117,11 @@ def write(ask: Ask, path: str, source: BinaryIO, chunk: int) -> None:
                 data = data[told["count"] :]
 
 
-def read(ask: Ask, path: str, target: BinaryIO, chunk: int) -> None:
-    """Copy a file of the guest into a stream, in chunks of so many bytes."""
+def read(ask: Ask, path: str, target: BinaryIO) -> None:
+    """Copy a file of the guest into a stream."""
     with _opened(ask, path, "rb") as number:
         while True:
-            told = ask("guest-file-read", {"handle": number, "count": chunk})
+            told = ask("guest-file-read", {"handle": number, "count": ANSWER})
             target.write(base64.b64decode(told["buf-b64"]))
             if told["eof"] or not told["count"]:
                 return

@@ -126,8 +126,7 @@ def shared(uri: str, persist: int, timeout: int, scripts: str, sockets: str) -> 
 class Guest:
     """A guest on an open connection. ask() is what the agent's commands go through."""
 
-    def __init__(self, uri: str, opened: Any, domain: Any, timeout: int) -> None:
-        self.uri = uri
+    def __init__(self, opened: Any, domain: Any, timeout: int) -> None:
         self.timeout = timeout
         self._opened = opened
         self._domain = domain
@@ -142,12 +141,9 @@ class Guest:
             if _REFUSED not in message:
                 raise Unreachable(self._reason(message)) from error
             if _FORBIDDEN.search(message):
-                raise Unreachable(f"{self._who()}: {forbidden(command, message)}") from error
+                raise Unreachable(forbidden(command, message)) from error
             raise Refused(message.partition(f"{_REFUSED} ")[2] or message) from error
         return json.loads(answer)["return"]
-
-    def _who(self) -> str:
-        return f"guest {self._domain.name()} ({self.uri})"
 
     def _reason(self, message: str) -> str:
         """Why the agent cannot be asked, in words that say what to do."""
@@ -155,15 +151,15 @@ class Guest:
             state = STATES.get(self._domain.state()[0], "stopped")
             text = self._domain.XMLDesc(0)
         except libvirt.libvirtError:
-            return f"{self._who()}: {message}"
+            return message
         if state != "running":
-            return f"{self._who()} is {state}, not running"
+            return f"it is {state}, not running"
         channel = re.search(rf"<target [^>]*name='{re.escape(CHANNEL)}'[^>]*>", text)
         if channel is None:
-            return f"{self._who()} has no channel {CHANNEL} for its agent"
+            return f"it has no channel {CHANNEL} for its agent"
         if "state='connected'" not in channel.group():
-            return f"{self._who()}: its agent is not connected; is qemu-guest-agent installed and running in the guest?"
-        return f"{self._who()}: its agent does not answer ({message})"
+            return "its agent is not connected; is qemu-guest-agent installed and running in the guest?"
+        return f"its agent does not answer ({message})"
 
     def close(self) -> None:
         """Close the connection; nothing can go wrong that a user should hear of."""
@@ -181,27 +177,25 @@ def forbidden(command: str, message: str) -> str:
     )
 
 
-def open_guest(reached: str, uri: str, name: str, timeout: int) -> Guest:
-    """A guest by its name or UUID. reached: the URI to open; uri: the one to speak of. Raises MissingLibrary and
-    Unreachable.
-    """
+def open_guest(uri: str, name: str, timeout: int) -> Guest:
+    """A guest by its name or UUID. Raises MissingLibrary and Unreachable."""
     require_libvirt()
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     _listen()
     try:
-        opened = libvirt.open(reached)
+        opened = libvirt.open(uri)
     except libvirt.libvirtError as error:
-        raise Unreachable(f"{uri}: {error.get_error_message() or error}") from error
+        raise Unreachable(str(error.get_error_message() or error)) from error
     try:
-        if remote(reached) is not None:
+        if remote(uri) is not None:
             # A hypervisor that went away is noticed: without this, a call to it would wait for ever.
             opened.setKeepAlive(max(1, timeout // 2), 2)
         is_uuid = re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", name)
         domain = (opened.lookupByUUIDString if is_uuid else opened.lookupByName)(name)
     except libvirt.libvirtError as error:
         opened.close()
-        raise Unreachable(f"guest {name} ({uri}): {error.get_error_message() or error}") from error
-    return Guest(uri, opened, domain, timeout)
+        raise Unreachable(str(error.get_error_message() or error)) from error
+    return Guest(opened, domain, timeout)
 
 
 _LOOPS: list[int] = []
