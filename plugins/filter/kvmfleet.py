@@ -1,0 +1,104 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters for those who write playbooks about guests. Each is documented beside, in NAME.yml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import values
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import placement
+
+
+def size_bytes(size: Any) -> int:
+    """A size in bytes. A number is one already."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size
+    try:
+        return values.size_bytes(str(size))
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
+def size_text(count: Any) -> str:
+    """A number of bytes, or a size in another unit, as the modules write it."""
+    return values.size_text(size_bytes(count))
+
+
+def guests_of(declared: Any, uri: str | None = None) -> list[dict[str, Any]]:
+    """The guests of a declared stack, or of what a module returned, each with its variables for a host of an inventory."""
+    found = []
+    for guest in _domains(declared):
+        if guest.get("state") == "absent":
+            continue
+        address = _address(guest)
+        found.append(
+            {
+                "name": guest["name"],
+                "ansible_guest_agent_guest": guest["name"],
+                **({"ansible_host": address} if address else {}),
+                **({"ansible_guest_agent_uri": uri} if uri else {}),
+            }
+        )
+    return found
+
+
+def _domains(declared: Any) -> list[Mapping[str, Any]]:
+    if isinstance(declared, Mapping) and "objects" in declared:
+        return [item for item in declared["objects"] if item["kind"] == "domain"]
+    if isinstance(declared, Mapping):
+        declared = declared.get("domains") or []
+    if not isinstance(declared, Sequence) or isinstance(declared, str):
+        raise AnsibleFilterError(
+            "guests_of takes a stack, a list of guests, or what the modules stack and domain return"
+        )
+    return [item for item in declared if item.get("kind", "domain") == "domain"]
+
+
+def _address(guest: Mapping[str, Any]) -> str | None:
+    """A guest's address: the first one that is known, IPv4 before IPv6, else the first that is declared."""
+    known = sorted(guest.get("addresses") or [], key=lambda address: ":" in address)
+    declared = [item["address"] for item in guest.get("interfaces") or [] if item.get("address")]
+    return next(iter([*known, *declared]), None)
+
+
+def placed(
+    guests: Any,
+    hosts: Any,
+    anti_affinity: Sequence[Sequence[str]] = (),
+    current: Mapping[str, str] | None = None,
+) -> dict[str, list[Any]]:
+    """The guests of each host, as they were given; every host is there."""
+    guests = list(guests)
+    names = [guest["name"] for guest in guests]
+    if len(set(names)) < len(names):
+        raise AnsibleFilterError(
+            f"placed: these names stand for several guests: {sorted({n for n in names if names.count(n) > 1})}"
+        )
+    needs = {guest["name"]: _size(guest, placement.Size(0, 0)) for guest in guests}
+    offers = hosts if isinstance(hosts, Mapping) else dict.fromkeys(hosts)
+    rooms = {str(name): _size(offer or {}, placement.UNLIMITED) for name, offer in offers.items()}
+    try:
+        found = placement.placed(needs, rooms, anti_affinity, current)
+    except placement.NoRoom as error:
+        raise AnsibleFilterError(f"placed: {error}") from None
+    return {host: [guest for guest in guests if found[guest["name"]] == host] for host in rooms}
+
+
+def _size(item: Mapping[str, Any], missing: placement.Size) -> placement.Size:
+    memory, vcpus = item.get("memory"), item.get("vcpus")
+    return placement.Size(
+        missing.memory if memory is None else size_bytes(memory), missing.vcpus if vcpus is None else float(vcpus)
+    )
+
+
+class FilterModule:
+    """The filters of this collection."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"size_bytes": size_bytes, "size_text": size_text, "guests_of": guests_of, "placed": placed}

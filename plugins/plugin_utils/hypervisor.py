@@ -1,0 +1,215 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hypervisors as the control node reaches them: URIs, a shared ssh connection, and the agents of their guests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, quote, urlsplit
+
+from .agent import Refused, Unreachable
+
+try:
+    import libvirt
+    import libvirt_qemu
+except ImportError as error:
+    libvirt = libvirt_qemu = None
+    LIBVIRT_ERROR: str | None = str(error)
+else:
+    LIBVIRT_ERROR = None
+
+CHANNEL = "org.qemu.guest_agent.0"
+
+# What the agent says of a command that its configuration forbids (QEMU 5 and later), or that it does not know.
+_FORBIDDEN = re.compile(r"has been disabled|not allowed|has not been found|CommandNotFound", re.IGNORECASE)
+_REFUSED = "unable to execute QEMU agent command"
+
+STATES = {
+    0: "running",
+    1: "running",
+    2: "running",
+    3: "paused",
+    4: "running",
+    5: "stopped",
+    6: "crashed",
+    7: "pmsuspended",
+}
+"""virDomainState in the words that the modules use: a guest that is being shut down still runs."""
+
+
+class MissingLibrary(Exception):
+    """libvirt's Python bindings are missing on the control node. The message says for which interpreter."""
+
+
+def require_libvirt() -> None:
+    """Raise MissingLibrary when libvirt's Python bindings cannot be imported."""
+    if libvirt is None:
+        raise MissingLibrary(
+            f"the Python library libvirt is missing on the control node for {sys.executable}: {LIBVIRT_ERROR}. Install "
+            "libvirt-python there (packages python3-libvirt or python3-libvirt-python)"
+        )
+
+
+class Remote(NamedTuple):
+    """Where a URI leads by ssh. command: the ssh program, empty for the usual one."""
+
+    host: str
+    user: str
+    port: int | None
+    keyfile: str
+    command: str
+
+
+def remote(uri: str) -> Remote | None:
+    """Where a URI leads by ssh; None for a local one, and for other transports."""
+    parts = urlsplit(uri)
+    if not parts.scheme.endswith("+ssh") or not parts.hostname:
+        return None
+    found = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    return Remote(parts.hostname, parts.username or "", parts.port, found.get("keyfile", ""), found.get("command", ""))
+
+
+def jump(uri: str) -> str | None:
+    """The option for ssh that reaches a guest through its hypervisor; None where no ssh leads there."""
+    to = remote(uri)
+    if to is None:
+        return None
+    where = (f"{to.user}@" if to.user else "") + (f"[{to.host}]" if ":" in to.host else to.host)
+    if not to.keyfile and not to.command:
+        return "-o ProxyJump=" + shlex.quote(where + (f":{to.port}" if to.port else ""))
+    words = [
+        to.command or "ssh",
+        *(["-i", to.keyfile] if to.keyfile else []),
+        *(["-p", str(to.port)] if to.port else []),
+    ]
+    words += ["-W", "%h:%p", (f"{to.user}@" if to.user else "") + to.host]
+    return "-o " + shlex.quote("ProxyCommand=" + " ".join(shlex.quote(word) for word in words))
+
+
+def host_name(uri: str) -> str:
+    """The host that a URI names, empty for a local one."""
+    return urlsplit(uri).hostname or ""
+
+
+def shared(uri: str, persist: int, timeout: int, scripts: str, sockets: str) -> str:
+    """The URI, with an ssh program of its own that keeps the connection to the hypervisor open for the next task.
+
+    libvirt takes no options for ssh, but the name of the program. persist: in seconds. A URI that is not ssh's, or that
+    names a program already, is returned as it is. scripts, sockets: folders that only this user may write.
+    """
+    to = remote(uri)
+    if to is None or to.command or persist <= 0:
+        return uri
+    words = ["ssh", "-o", "ControlMaster=auto", "-o", f"ControlPersist={persist}s", "-o", f"ConnectTimeout={timeout}"]
+    words += ["-o", f"ControlPath={sockets}/kvmfleet-%C"]
+    text = "#!/bin/sh\nexec " + " ".join(shlex.quote(word) for word in words) + ' "$@"\n'
+    path = Path(scripts, "kvmfleet-ssh-" + hashlib.sha256(text.encode()).hexdigest()[:12])
+    if not path.exists():
+        Path(sockets).mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(text, encoding="utf-8")
+        part.chmod(0o700)
+        part.replace(path)
+    return uri + ("&" if urlsplit(uri).query else "?") + "command=" + quote(str(path))
+
+
+class Guest:
+    """A guest on an open connection. ask() is what the agent's commands go through."""
+
+    def __init__(self, opened: Any, domain: Any, timeout: int) -> None:
+        self.timeout = timeout
+        self._opened = opened
+        self._domain = domain
+
+    def ask(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """What the agent returns for a command. Raises Refused and Unreachable."""
+        question = json.dumps({"execute": command, "arguments": arguments} if arguments else {"execute": command})
+        try:
+            answer = libvirt_qemu.qemuAgentCommand(self._domain, question, self.timeout, 0)
+        except libvirt.libvirtError as error:
+            message = str(error.get_error_message() or error)
+            if _REFUSED not in message:
+                raise Unreachable(self._reason(message)) from error
+            if _FORBIDDEN.search(message):
+                raise Unreachable(forbidden(command, message)) from error
+            raise Refused(message.partition(f"{_REFUSED} ")[2] or message) from error
+        return json.loads(answer)["return"]
+
+    def _reason(self, message: str) -> str:
+        """Why the agent cannot be asked, in words that say what to do."""
+        try:
+            state = STATES.get(self._domain.state()[0], "stopped")
+            text = self._domain.XMLDesc(0)
+        except libvirt.libvirtError:
+            return message
+        if state != "running":
+            return f"it is {state}, not running"
+        channel = re.search(rf"<target [^>]*name='{re.escape(CHANNEL)}'[^>]*>", text)
+        if channel is None:
+            return f"it has no channel {CHANNEL} for its agent"
+        if "state='connected'" not in channel.group():
+            return "its agent is not connected; is qemu-guest-agent installed and running in the guest?"
+        return f"its agent does not answer ({message})"
+
+    def close(self) -> None:
+        """Close the connection; nothing can go wrong that a user should hear of."""
+        try:
+            self._opened.close()
+        except libvirt.libvirtError:
+            return
+
+
+def forbidden(command: str, message: str) -> str:
+    """What to tell a user whose guest's agent does not carry out a command."""
+    return (
+        f"its agent does not allow {command}: {message.partition(': ')[2] or message}. Some distributions forbid it in the "
+        "agent's own configuration: --block-rpcs, --blacklist or --allow-rpcs in /etc/sysconfig/qemu-ga or in qemu-ga.conf"
+    )
+
+
+def open_guest(uri: str, name: str, timeout: int) -> Guest:
+    """A guest by its name or UUID. Raises MissingLibrary and Unreachable."""
+    require_libvirt()
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    _listen()
+    try:
+        opened = libvirt.open(uri)
+    except libvirt.libvirtError as error:
+        raise Unreachable(str(error.get_error_message() or error)) from error
+    try:
+        if remote(uri) is not None:
+            # A hypervisor that went away is noticed: without this, a call to it would wait for ever.
+            opened.setKeepAlive(max(1, timeout // 2), 2)
+        is_uuid = re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", name)
+        domain = (opened.lookupByUUIDString if is_uuid else opened.lookupByName)(name)
+    except libvirt.libvirtError as error:
+        opened.close()
+        raise Unreachable(str(error.get_error_message() or error)) from error
+    return Guest(opened, domain, timeout)
+
+
+_LOOPS: list[int] = []
+
+
+def _listen() -> None:
+    """Let libvirt's own messages arrive, in this process. A process that was forked has no threads of its parent."""
+    if os.getpid() in _LOOPS:
+        return
+    _LOOPS.append(os.getpid())
+    libvirt.virEventRegisterDefaultImpl()
+    threading.Thread(target=_deliver, name="libvirt-events", daemon=True).start()
+
+
+def _deliver() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()

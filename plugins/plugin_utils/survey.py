@@ -1,0 +1,195 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many hypervisors asked at once, each by a process of its own that is ended when its time is up.
+
+A process, not a thread: a call to libvirt that hangs can be ended, ssh with it, and nothing of libvirt stays in the
+process that Ansible forks its workers from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+from .found import Guest, Wanted, addresses, guest_of, is_wanted
+from .hypervisor import STATES, libvirt
+
+# libvirt's daemon works on five requests of a client at once (max_client_requests); one is left for others.
+AT_ONCE = 4
+
+
+class Question(NamedTuple):
+    """What to ask a hypervisor. sources: where addresses come from, in this order: lease, agent, arp. address_timeout:
+    seconds for those that are asked guest by guest. timeout: seconds for all.
+    """
+
+    uri: str
+    wanted: Wanted
+    sources: tuple[str, ...]
+    address_timeout: float
+    timeout: float
+
+
+class Answer(NamedTuple):
+    """What a hypervisor told. host: its own name. guests: all of them; addresses only of those that are wanted.
+    error: why there is no answer, None when there is one.
+    """
+
+    host: str
+    guests: list[Guest]
+    error: str | None
+
+
+def survey(questions: list[Question], at_once: int) -> list[Answer]:
+    """The answers, in the order of the questions."""
+    answers: dict[int, Answer] = {}
+    waiting = list(enumerate(questions))[::-1]
+    asked: dict[Connection, tuple[int, Any, float]] = {}
+    while waiting or asked:
+        while waiting and len(asked) < at_once:
+            number, question = waiting.pop()
+            end, process = _asked(question)
+            asked[end] = (number, process, time.monotonic() + question.timeout)
+        for end in wait(list(asked), max(0.0, min(item[2] for item in asked.values()) - time.monotonic())):
+            number, process, _late = asked.pop(end)  # type: ignore[arg-type]
+            answers[number] = _received(end)  # type: ignore[arg-type]
+            _finish(process)
+        for end in [end for end, item in asked.items() if item[2] <= time.monotonic()]:
+            number, process, _late = asked.pop(end)
+            answers[number] = Answer("", [], f"no answer within {questions[number].timeout:g} s")
+            _finish(process)
+    return [answers[number] for number in range(len(questions))]
+
+
+def _asked(question: Question) -> tuple[Connection, Any]:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(question, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _received(end: Connection) -> Answer:
+    try:
+        return Answer(*end.recv())
+    except EOFError:
+        return Answer("", [], "the process that asked it died")
+
+
+def _finish(process: Any) -> None:
+    """End a process and what it started, and take note of its end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+    process.close()
+
+
+def _answer(question: Question, end: Connection) -> None:
+    """Ask and send the answer. Runs in the process of its own; nothing it or libvirt prints is seen."""
+    os.setsid()
+    silent = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(silent, number)
+    try:
+        answer = _guests(question)
+    except libvirt.libvirtError as error:
+        answer = Answer("", [], " ".join(str(error.get_error_message() or error).split()))
+    end.send(tuple(answer))
+    end.close()
+    # Threads may hang in calls for addresses that nobody waits for any more.
+    os._exit(0)
+
+
+def _guests(question: Question) -> Answer:
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    opened = libvirt.open(question.uri)
+    domains: dict[str, Any] = {}
+    guests = []
+    for domain, state in _states(opened):
+        try:
+            guest = guest_of(domain.XMLDesc(0), state)
+        except libvirt.libvirtError:
+            continue  # It went away between the list and the look at it.
+        guests.append(guest)
+        domains[guest["uuid"]] = domain
+    running = [guest for guest in guests if guest["state"] == "running" and is_wanted(guest, question.wanted)]
+    for source in question.sources:
+        lacking = [guest for guest in running if not guest["addresses"]]
+        if lacking and source == "lease":
+            _take_leases(opened, lacking)
+        elif lacking:
+            _ask_each(lacking, domains, source, question.address_timeout)
+    return Answer(opened.getHostname(), guests, None)
+
+
+def _states(opened: Any) -> list[tuple[Any, str]]:
+    """All guests with their states, in one call where the driver knows it."""
+    try:
+        told = opened.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        return [(domain, STATES.get(stats.get("state.state", 5), "stopped")) for domain, stats in told]
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
+            raise
+        return [(domain, STATES.get(domain.state()[0], "stopped")) for domain in opened.listAllDomains()]
+
+
+def _take_leases(opened: Any, guests: list[Guest]) -> None:
+    """Addresses from the leases of all networks, the newest first."""
+    told = []
+    for network in opened.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
+        with contextlib.suppress(libvirt.libvirtError):  # Networks without DHCP, and drivers without leases.
+            told += [item for item in network.DHCPLeases() if item.get("mac")]
+    told.sort(key=lambda item: -item["expirytime"])
+    by_mac: dict[str, list[str]] = {}
+    for item in told:
+        by_mac.setdefault(item["mac"].lower(), []).append(item["ipaddr"])
+    for guest in guests:
+        macs = [item["mac"] for item in guest["interfaces"]]
+        guest["addresses"] = addresses(guest, [(mac, ip) for mac in macs for ip in by_mac.get(mac, ())], "lease")
+
+
+def _ask_each(guests: list[Guest], domains: Mapping[str, Any], source: str, timeout: float) -> None:
+    """Addresses asked guest by guest, some at once; what has not come in time is left out."""
+    code = {
+        "agent": libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+        "arp": libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+    }[source]
+    # Asking an agent that is not there costs its time-out.
+    asked = [guest for guest in guests if source != "agent" or guest["agent"]]
+    work: queue.SimpleQueue[Guest] = queue.SimpleQueue()
+    for guest in asked:
+        work.put(guest)
+    found: queue.SimpleQueue[tuple[Guest, list[dict[str, str]]]] = queue.SimpleQueue()
+
+    def serve() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                guest = work.get_nowait()
+                found.put((guest, addresses(guest, _interface_addresses(domains[guest["uuid"]], code), source)))
+
+    for _number in range(min(AT_ONCE, len(asked))):
+        threading.Thread(target=serve, daemon=True).start()
+    end = time.monotonic() + timeout
+    with contextlib.suppress(queue.Empty):
+        for _guest in asked:
+            guest, told = found.get(timeout=max(0.0, end - time.monotonic()))
+            guest["addresses"] = told
+
+
+def _interface_addresses(domain: Any, source: int) -> list[tuple[str, str]]:
+    try:
+        told = domain.interfaceAddresses(source, 0)
+    except libvirt.libvirtError:
+        return []
+    return [(item["hwaddr"], part["addr"]) for item in told.values() if item["hwaddr"] for part in item["addrs"] or []]
