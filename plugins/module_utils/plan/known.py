@@ -28,6 +28,7 @@ class Known(NamedTuple):
     types, units: value types and units of sizes that have no field of their own.
     omitted: the text that libvirt leaves out, as it means the same.
     told: XPaths of what a document tells of the present, or what libvirt decides by itself: not part of a declaration.
+    normal: writes a document of the user's as libvirt would: numbers that it counts itself, the order it keeps.
     """
 
     keys: Mapping[str, Key] = NONE
@@ -36,6 +37,7 @@ class Known(NamedTuple):
     units: Mapping[str, str] = NONE
     omitted: Mapping[str, str] = NONE
     told: tuple[str, ...] = ()
+    normal: Callable[[tree.Element], None] = lambda root: None
 
 
 def by_attribute(path: str, fallback: str = "") -> Key:

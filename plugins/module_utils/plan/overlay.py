@@ -56,16 +56,17 @@ def _merge(
     edits: list[Edit],
 ) -> None:
     # A change of type empties the source, so the elements that a change drops go before children are merged.
-    if path in rules.units:
+    sized = path in rules.units
+    if sized:
         _merge_size(have, want, rules, path, trail, edits)
-    else:
-        for name, text in want.attrib.items():
-            if name != ABSENT and _merge_attribute(have, name, text, rules, path, trail, edits):
-                _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
-        text = (want.text or "").strip()
-        if text and not rules.same(path, text, (have.text or "").strip()):
-            edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
-            have.text = want.text
+    measured = ("unit",) if sized else ("unit", "size") if _measures_the_same(have, want) else ()
+    for name, text in want.attrib.items():
+        if name != ABSENT and name not in measured and _merge_attribute(have, name, text, rules, path, trail, edits):
+            _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
+    text = (want.text or "").strip()
+    if text and not (measured and "size" not in want.attrib) and not rules.same(path, text, (have.text or "").strip()):
+        edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
+        have.text = want.text
     for tag, wanted in tree.by_tag(want).items():
         _merge_children(have, tag, wanted, rules, path, trail, edits)
 
@@ -112,12 +113,32 @@ def _merge_size(
     edits: list[Edit],
 ) -> None:
     wanted, current = size_at(want, rules.units[path]), size_at(have, rules.units[path])
-    if wanted != current:
+    if wanted != current and not _is_rounded(wanted, current, have.get("unit") or rules.units[path]):
         edits.append(Edit(path, None if current is None else str(current), str(wanted), trail))
         have.text = want.text
         have.attrib.pop("unit", None)
         if want.get("unit"):
             have.set("unit", want.get("unit"))
+
+
+def _is_rounded(wanted: int | None, current: int | None, unit: str) -> bool:
+    """Whether a size was rounded up to the unit that libvirt writes it in (virDomainParseMemory)."""
+    factor = values.UNITS[unit.lower()]
+    return wanted is not None and current is not None and -(-wanted // factor) * factor == current
+
+
+def measure(node: tree.Element) -> int | None:
+    """What an element that names a unit says in bytes, be it as text or as size; None if it says no such thing."""
+    text = (node.get("size") or node.text or "").strip()
+    unit = node.get("unit") or ""
+    return int(text) * values.UNITS[unit.lower()] if text.isdecimal() and unit.lower() in values.UNITS else None
+
+
+def _measures_the_same(have: tree.Element, want: tree.Element) -> bool:
+    wanted, current = measure(want), measure(have)
+    if wanted is None or current is None:
+        return False
+    return wanted == current or _is_rounded(wanted, current, have.get("unit"))
 
 
 def size_at(node: tree.Element, unit: str) -> int | None:
