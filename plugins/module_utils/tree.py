@@ -159,17 +159,26 @@ def put(parent: Element, path: str, text: str | None) -> None:
 
 
 def erase(parent: Element, xpath: str) -> None:
-    """Take all elements or attributes that this XPath finds out of a document."""
+    """Take all elements or attributes that this XPath finds out of a document, with what says nothing without them."""
     for found in parent.xpath(xpath):
+        node = found.getparent()
         if is_element(found):
             remove(found)
         else:
-            found.getparent().attrib.pop(found.attrname, None)
+            node.attrib.pop(found.attrname, None)
+        while node is not parent and is_bare(node):
+            node, bare = node.getparent(), node
+            remove(bare)
 
 
 def remove(node: Element) -> None:
     """Take an element out of its parent."""
     node.getparent().remove(node)
+
+
+def is_bare(node: Element) -> bool:
+    """Whether an element holds nothing at all."""
+    return not len(node) and not node.attrib and not (node.text or "").strip()
 
 
 def by_tag(parent: Element) -> dict[str, list[Element]]:

@@ -43,7 +43,9 @@ def test_the_rules_hold_or_it_is_said_that_they_cannot(
 
 
 @given(GUESTS, FREE, NAMES)
-def test_a_host_that_comes_draws_guests_to_itself_only(guests: dict[str, Size], hosts: dict[str, Size], new: str) -> None:
+def test_a_host_that_comes_draws_guests_to_itself_only(
+    guests: dict[str, Size], hosts: dict[str, Size], new: str
+) -> None:
     before, after = placed(guests, hosts), placed(guests, {**hosts, new: UNLIMITED})
     assert {after[name] for name in guests if before[name] != after[name]} <= {new}
 

@@ -162,7 +162,7 @@ def _take_map(node: tree.Element, field: Field) -> Exported | None:
         key, value, rest = child.get(attribute), map_value(child, field), copy.deepcopy(child)
         for place in (f"@{attribute}", field.value[0]):
             _erase(rest, place)
-        if key and value is not None and _is_bare(rest) and (not field.choices or key in field.choices):
+        if key and value is not None and tree.is_bare(rest) and (not field.choices or key in field.choices):
             found[key] = value
             above = child.getparent()
             tree.remove(child)
@@ -179,12 +179,12 @@ def _take_items(node: tree.Element, field: Field, rules: Rules, at: str) -> list
         return None
     keep_all = False
     for place, (child, rest) in enumerate(zip(children, rests)):
-        if not _is_bare(rest):
+        if not tree.is_bare(rest):
             keep_all = keep_all or not _restore_key(rest, child, field, rules, at, place)
     for child, rest in zip(children, rests):
         parent = child.getparent()
         parent.replace(child, rest)
-        if _is_bare(rest) and not keep_all:
+        if tree.is_bare(rest) and not keep_all:
             parent.remove(rest)
     return items
 
@@ -238,11 +238,7 @@ def _erase(node: tree.Element, path: str, kind: str = "text") -> None:
 
 def _remove_bare(node: tree.Element, top: tree.Element) -> None:
     """Take an element that is empty now out, and those above it that are empty then, up to this one."""
-    while node is not top and _is_bare(node):
+    while node is not top and tree.is_bare(node):
         above = node.getparent()
         above.remove(node)
         node = above
-
-
-def _is_bare(node: tree.Element) -> bool:
-    return not len(node) and not node.attrib and not (node.text or "").strip()

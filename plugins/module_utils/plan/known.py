@@ -29,6 +29,7 @@ class Known(NamedTuple):
     omitted: the text that libvirt leaves out, as it means the same.
     spread: lists whose elements libvirt writes anew, one for each number in the set that this attribute holds.
     told: XPaths of what a document tells of the present, or what libvirt decides by itself: not part of a declaration.
+    normal: writes a document of the user's as libvirt would: numbers that it counts itself, the order it keeps.
     """
 
     keys: Mapping[str, Key] = NONE
@@ -38,6 +39,7 @@ class Known(NamedTuple):
     omitted: Mapping[str, str] = NONE
     told: tuple[str, ...] = ()
     spread: Mapping[str, str] = NONE
+    normal: Callable[[tree.Element], None] = lambda root: None
 
 
 def by_attribute(path: str, fallback: str = "") -> Key:

@@ -9,6 +9,7 @@ from .. import tree
 from ..spec.disks import IOTUNE
 from . import known_machine, values
 from .known import Key, Known, by_attribute, by_place, by_text
+from .normal_domain import normal_domain
 
 
 def _controller(node: tree.Element, _place: int) -> str:
@@ -40,7 +41,18 @@ def _hostdev(node: tree.Element, place: int) -> str:
     told = [text for text in (*outer, *inner) if text]
     if told:
         return ":".join(told)
-    return ",".join("{}={}".format(*pair) for part in source.iter() for pair in sorted(part.attrib.items()))
+    number = values.VALUES["int"].same
+    return ",".join(f"{name}={number(text)}" for part in source.iter() for name, text in sorted(part.attrib.items()))
+
+
+def _console(node: tree.Element, _place: int) -> str:
+    """Consoles are known by type, and by their order among those of it: libvirt counts their ports itself and puts a
+    serial one first (virDomainDefAddConsoleCompat).
+    """
+    kind = tree.get(node, "target/@type") or "serial"
+    before = [peer for peer in node.itersiblings("console", preceding=True)]
+    earlier = sum((tree.get(peer, "target/@type") or "serial") == kind for peer in before)
+    return f"{kind}.{earlier}" if earlier else kind
 
 
 def _input(node: tree.Element, _place: int) -> str:
@@ -61,7 +73,7 @@ DOMAIN_KEYS: dict[str, Key] = {
     "devices/channel": by_text("target/@name"),
     "devices/serial": by_attribute("target/@port"),
     "devices/parallel": by_attribute("target/@port"),
-    "devices/console": by_attribute("target/@port"),
+    "devices/console": _console,
     "devices/graphics": by_text("@type"),
     "devices/video": by_place,
     "devices/input": _input,
@@ -73,6 +85,7 @@ DOMAIN_KEYS: dict[str, Key] = {
     "devices/smartcard": by_place,
     "devices/hub": by_place,
     "devices/panic": by_text("@model"),
+    "os/firmware/feature": by_text("@name"),
     "devices/shmem": by_text("@name"),
     "devices/lease": by_text("key"),
     "devices/watchdog": by_place,
@@ -112,12 +125,122 @@ DOMAIN_DROPS: dict[str, tuple[str, ...]] = {
     "devices/graphics/@listen": ("listen",),
 }
 
+# Types and units of what has no option of its own. libvirt writes sets of processors and nodes as ranges
+# (virBitmapFormat), names of models and boot parameters in one case (domain_conf.c, STRCASEEQ, virStringToUpper).
+DOMAIN_TYPES: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "cpu/numa/cell/@cpus",
+            "cputune/cachetune/@vcpus",
+            "cputune/cachetune/monitor/@vcpus",
+            "cputune/emulatorpin/@cpuset",
+            "cputune/iothreadpin/@cpuset",
+            "cputune/memorytune/@vcpus",
+            "cputune/vcpupin/@cpuset",
+            "devices/memory/source/nodemask",
+            "memoryBacking/hugepages/page/@nodeset",
+            "numatune/memnode/@nodeset",
+            "numatune/memory/@nodeset",
+            "vcpu/@cpuset",
+        ),
+        "cpuset",
+    ),
+    **dict.fromkeys(
+        (
+            "devices/disk/boot/@loadparm",
+            "devices/hostdev/boot/@loadparm",
+            "devices/interface/boot/@loadparm",
+            "devices/interface/model/@type",
+        ),
+        "word",
+    ),
+    **dict.fromkeys(("devices/filesystem/@dmode", "devices/filesystem/@fmode"), "int"),
+    "devices/redirfilter/usbdev/@version": "usb_version",
+}
+
+DOMAIN_UNITS: dict[str, str] = dict.fromkeys(
+    ("memtune/hard_limit", "memtune/soft_limit", "memtune/swap_hard_limit", "memtune/min_guarantee"), "KiB"
+)
+
+# What libvirt reads as if it was not there (domain_conf.c, cpu_conf.c).
+DOMAIN_OMITTED: dict[str, str] = {
+    "cpu": "",
+    "cpu/model/@fallback": "allow",
+    # VIR_DOMAIN_MEMORY_PARAM_UNLIMITED.
+    **dict.fromkeys(("memtune/hard_limit", "memtune/soft_limit", "memtune/swap_hard_limit"), "9007199254740991"),
+    **dict.fromkeys(
+        (
+            "devices/channel/protocol/@type",
+            "devices/console/protocol/@type",
+            "devices/parallel/protocol/@type",
+            "devices/redirdev/protocol/@type",
+            "devices/rng/backend/protocol/@type",
+            "devices/serial/protocol/@type",
+            "devices/smartcard/protocol/@type",
+        ),
+        "raw",
+    ),
+    "devices/disk/driver/@cache": "default",
+    "devices/graphics/@autoport": "no",
+    "devices/interface/coalesce/rx": "",
+    "devices/interface/coalesce/rx/frames/@max": "0",
+    "devices/interface/driver/@queues": "1",
+    "devices/redirfilter/usbdev/@class": "-1",
+    "devices/redirfilter/usbdev/@product": "-1",
+    "devices/redirfilter/usbdev/@vendor": "-1",
+    "devices/redirfilter/usbdev/@version": "-1",
+}
+
+_OTHER_MODEL = "[model/@type and not(starts-with(translate(model/@type, 'VIRTO', 'virto'), 'virtio'))]"
+
+# What libvirt drops of a document because of what stands beside it.
+DOMAIN_DROPPED = (
+    # virCPUDefFormatBuf: only a named model has a fallback.
+    "cpu/model[not(text())]/@fallback",
+    # virDomainDefParseBootOptions.
+    "os/bootmenu[@enable='no']/@timeout",
+    # virDomainNumatuneNodeParseXML; a guest whose memory is placed automatically has its processors there as well.
+    "numatune/memory[@placement='auto']/@nodeset",
+    "self::*[numatune/memory/@placement='auto']/vcpu[not(@cpuset)]/@placement",
+    # An empty drive has no kind of source (virDomainDiskDefParseXML); what cannot be written to has no snapshots.
+    "devices/disk[@device='cdrom' or @device='floppy'][not(source)]/@type",
+    "devices/disk[readonly or @device='cdrom']/@snapshot[.='no']",
+    "devices/disk/target[@bus!='usb']/@removable",
+    # Only told of a guest that runs.
+    "devices//source/seclabel[@labelskip='yes']",
+    "devices/interface/source/@portid",
+    # virDomainNetDefParseXML: drivers are virtio's, filters are for what goes through a tap device.
+    "devices/interface/mac[@address='00:00:00:00:00:00']",
+    f"devices/interface[@type!='hostdev']{_OTHER_MODEL}/driver",
+    f"devices/interface{_OTHER_MODEL}/backend/@vhost",
+    "devices/interface[@type='hostdev']/driver/@queues",
+    "devices/interface[@type='hostdev' or @type='vhostuser']/filterref",
+    # qemuDomainChrDefDropDefaultPath: a path that libvirt made up itself. Without a path there is no mode.
+    "devices/channel/source/@path[contains(., '/libvirt/qemu/channel/')]"
+    "[substring(., string-length(.) - string-length(../../target/@name) + 1) = ../../target/@name]",
+    "devices/*[@type='unix']/source[not(@path)]/@mode",
+    # A port is chosen anew at each start, or a socket takes its place (virDomainGraphicsDefParseXMLVNC, -Spice).
+    "devices/graphics[@autoport='yes']/@port",
+    "devices/graphics[@autoport='yes']/@tlsPort",
+    "devices/graphics/@socket[starts-with(., '/var/lib/libvirt/qemu/')]",
+    "devices/graphics[@socket]/listen[not(@type='socket')]",
+    # The default of any architecture used to be called so (qemuDomainChrDefPostParse).
+    "self::*[os/type/@arch!='x86_64' and os/type/@arch!='i686']/devices/serial/target/@type[.='isa-serial']",
+    # virDomainDefParseXML counts consoles itself.
+    "devices/console/target/@port",
+    "devices/controller[@type='scsi']/@model[.='auto']",
+    # There is no ACPI in such a machine (qemuDomainDefACPIPostParse).
+    "self::*[starts-with(os/type/@arch, 's390')]/features/acpi",
+)
+
 DOMAIN = Known(
     DOMAIN_KEYS,
     DOMAIN_DROPS,
-    omitted={
+    {**DOMAIN_TYPES},
+    DOMAIN_UNITS,
+    {
+        **DOMAIN_OMITTED,
         **known_machine.OMITTED,
-        "devices/parallel/protocol/@type": "raw",
         # A limit of 0 is none (virDomainDiskDefFormatIotune, domain_conf.c).
         **{
             "devices/disk/iotune/" + field.path: "0"
@@ -125,7 +248,9 @@ DOMAIN = Known(
             if field.type == "int" and field.path is not None
         },
     },
+    normal=normal_domain,
     told=(
+        *DOMAIN_DROPPED,
         "@id",
         "devices/disk/mirror",
         "devices/disk//source/@index",

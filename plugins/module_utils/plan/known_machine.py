@@ -93,6 +93,7 @@ OMITTED: dict[str, str] = {
     "cpu/model/@fallback": "allow",
     "cpu/topology/@dies": "1",
     "cpu/topology/@clusters": "1",
+    "iothreads": "0",
     "vcpu/@placement": "static",
     "numatune/memory/@placement": "static",
     "features/hyperv/@mode": "custom",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from .. import tree
 from ..spec.field import Field, Kind
@@ -41,8 +41,16 @@ class Wanted(NamedTuple):
         return for_kind(self.kind)
 
 
-def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], problems: Problems) -> Wanted:
-    """The declaration of one object. lists: the paths that list_paths found in what the user wrote."""
+def wanted(
+    kind: Kind,
+    declared: Mapping[str, Any],
+    lists: frozenset[str],
+    problems: Problems,
+    complete: Callable[[tree.Element], None] | None = None,
+) -> Wanted:
+    """The declaration of one object. lists: the paths that list_paths found in what the user wrote.
+    complete: fills in what raw XML leaves out and the object is known by.
+    """
     rules = for_kind(kind)
     where = "{} {}".format(kind.name, declared["name"])
     without_raw = {name: value for name, value in declared.items() if name != "xml"}
@@ -55,8 +63,11 @@ def wanted(kind: Kind, declared: Mapping[str, Any], lists: frozenset[str], probl
     ownership.strip(raw)
     for path in rules.known.told:
         tree.erase(raw, path)
-    keys = frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules)) | ownership.keys_of(typed, rules)
     digest = ownership.fingerprint(raw, rules)
+    rules.known.normal(raw)
+    if complete is not None:
+        complete(raw)
+    keys = frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules)) | ownership.keys_of(typed, rules)
     overlay(raw, typed, rules)
     return Wanted(kind, where, raw, typed, keys, lists, digest, exclusive)
 

@@ -60,15 +60,19 @@ def _merge(
     # A change of type empties the source, so the elements that a change drops go before children are merged.
     if rules.types.get(path) == "pci":
         _merge_pci(have, want, path, trail, edits)
+    sized = path in rules.units or path in rules.sized
+    measured = ("unit", "size") if not sized and _measures_the_same(have, want) else ()
     for name in want.attrib:
-        if name == ABSENT or (name == "unit" and (path in rules.units or path in rules.sized)):
+        if name == ABSENT or name in measured or (name == "unit" and sized):
             continue
         if _merge_attribute(have, want, name, rules, path, trail, edits):
             _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
     text = (want.text or "").strip()
     if path in rules.units:
         _merge_size(have, want, None, rules, path, trail, edits)
-    elif text and not rules.same(path, text, (have.text or "").strip()):
+    elif (
+        text and not (measured and "size" not in want.attrib) and not rules.same(path, text, (have.text or "").strip())
+    ):
         edits.append(Edit(path, (have.text or "").strip() or None, text, trail))
         have.text = want.text
         _drop(have, want, rules.known.drops.get(path, ()))
@@ -138,7 +142,7 @@ def _merge_size(
     edits: list[Edit],
 ) -> bool:
     wanted, current = (size_at(node, rules.units[path], attribute) for node in (want, have))
-    if wanted is None or wanted == current:
+    if wanted is None or wanted == current or _is_rounded(wanted, current, have.get("unit") or rules.units[path]):
         return False
     edits.append(Edit(path, None if current is None else str(current), str(wanted), trail))
     if attribute:
@@ -149,6 +153,26 @@ def _merge_size(
     if want.get("unit"):
         have.set("unit", want.get("unit"))
     return True
+
+
+def _is_rounded(wanted: int | None, current: int | None, unit: str) -> bool:
+    """Whether a size was rounded up to the unit that libvirt writes it in (virDomainParseMemory)."""
+    factor = values.UNITS[unit.lower()]
+    return wanted is not None and current is not None and -(-wanted // factor) * factor == current
+
+
+def measure(node: tree.Element) -> int | None:
+    """What an element that names a unit says in bytes, be it as text or as size; None if it says no such thing."""
+    text = (node.get("size") or node.text or "").strip()
+    unit = node.get("unit") or ""
+    return int(text) * values.UNITS[unit.lower()] if text.isdecimal() and unit.lower() in values.UNITS else None
+
+
+def _measures_the_same(have: tree.Element, want: tree.Element) -> bool:
+    wanted, current = measure(want), measure(have)
+    if wanted is None or current is None:
+        return False
+    return wanted == current or _is_rounded(wanted, current, have.get("unit"))
 
 
 def size_at(node: tree.Element, unit: str, attribute: str | None = None) -> int | None:

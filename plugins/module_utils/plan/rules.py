@@ -118,9 +118,8 @@ _MADE: dict[str, Rules] = {}
 
 def key_of(rules: Rules, path: str, node: tree.Element, place: int) -> str | None:
     """The key of an element among those with the same path, or None where the path has no rule."""
-    rule = rules.known.keys.get(path)
-    if rule is None and path.startswith("metadata/"):
-        rule = rules.known.keys.get("metadata/*")
+    above = path[: -len(tree.plain(node.tag)) - 1]  # A namespace has slashes of its own.
+    rule = rules.known.keys.get(path) or (rules.known.keys.get(above + "/*") if above else None)
     return None if rule is None else rule(node, place)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from .. import tree
@@ -19,6 +20,7 @@ from .ownership import SEED
 from .plan import Id, ObjectPlan, Plan
 from .pool import plan_pool
 from .problem import Problems
+from .raw_guest import address_interfaces
 from .site import Declared, Reservation, Site
 from .values import VALUES
 from .volume import backing_order, plan_volume
@@ -177,12 +179,18 @@ def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) 
     found: dict[Id, Wanted] = {}
     for kind, items in (("pool", site.pools), ("network", site.networks), ("domain", guests)):
         for name, item in items.items():
-            want = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems)
+            complete = partial(_address, site, name) if kind == "domain" else None
+            want = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems, complete)
             seed = "devices/disk[{}]".format(item.get("seed"))
             if seed in want.keys:
                 want = want._replace(keys=want.keys - {seed} | {SEED + seed})
             found[(kind, name)] = want
     return found
+
+
+def _address(site: Site, guest: str, raw: tree.Element) -> None:
+    current = site.host.domains.get(guest)
+    address_interfaces(raw, current.inactive if current else None, site.host.identity, guest)
 
 
 def _networks(site: Site, wants: Mapping[Id, Wanted]) -> list[ObjectPlan]:

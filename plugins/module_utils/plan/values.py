@@ -255,6 +255,12 @@ def _numbers(text: str) -> Any:
     return frozenset(found)
 
 
+def _usb_version(text: str) -> str:
+    """9.4 is 9.40 (virDomainRedirFilterUSBVersionHelper)."""
+    major, _dot, minor = text.partition(".")
+    return f"{major}.{minor:0<2}"
+
+
 def _identity(text: str) -> str:
     return text
 
@@ -264,7 +270,9 @@ def _lower(text: str) -> str:
 
 
 def _no_slash(text: str) -> str:
-    return text.rstrip("/") or "/"
+    """A path with single slashes and none at its end; POSIX leaves two at the beginning a meaning (virFileSanitizePath)."""
+    plain = re.sub("//+", "/", text)
+    return ("/" if re.match("//(?!/)", text) else "") + (plain.rstrip("/") or "/")
 
 
 VALUES: dict[str, Value] = {
@@ -283,6 +291,9 @@ VALUES: dict[str, Value] = {
     "hex": Value(_hex, _lower, _in_base(16)),
     "octal": Value(_octal, _identity, _in_base(8)),
     "raw": Value(str, _identity, _identity),
+    # Only compared, never declared by an option.
+    "word": Value(_text, _identity, _lower),
+    "usb_version": Value(_text, _identity, _usb_version),
 }
 
 

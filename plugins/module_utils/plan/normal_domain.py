@@ -1,0 +1,134 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A domain document of the user's, written as libvirt would: numbers that it counts itself, the order it keeps.
+
+Only documents that come as raw XML: an option says what it means.
+"""
+
+from __future__ import annotations
+
+from .. import tree
+from .values import VALUES
+
+USB2 = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
+
+
+def normal_domain(root: tree.Element) -> None:
+    """Write the document as libvirt would."""
+    _number_controllers(root.findall("devices/controller"))
+    for tag in ("serial", "parallel"):
+        _number_ports(root.findall(f"devices/{tag}"))
+    _primary_video_first(root)
+    _model_of_panic(root)
+    _one_scheduler_each(root)
+    _whole_numa(root)
+    _lun_of_iscsi(root)
+    _bound_socket_first(root)
+    _one_metadata_each(root)
+
+
+def _number_controllers(nodes: list[tree.Element]) -> None:
+    """Each one without an index has the lowest that is free; USB 2 companions share one (virDomainAssignControllerIndexes)."""
+    taken = {(node.get("type"), node.get("index")) for node in nodes}
+    models = {(node.get("index"), node.get("model")) for node in nodes if node.get("type") == "usb"}
+    before: tree.Element = None
+    for node in nodes:
+        kind, model = node.get("type"), node.get("model")
+        if node.get("index") is None:
+            index = before.get("index") if before is not None and model in USB2 else None
+            if index is None or before.get("model") not in USB2 or (index, model) in models:
+                index = next(str(number) for number in range(len(nodes) + 1) if (kind, str(number)) not in taken)
+            node.set("index", index)
+            taken.add((kind, index))
+        if kind == "usb":
+            models.add((node.get("index"), model))
+            before = node
+
+
+def _number_ports(nodes: list[tree.Element]) -> None:
+    """Each ISA port without a number has the lowest that is free, others the next one (virDomainChrDefPostParse)."""
+    taken = {int(text) for node in nodes if (text := tree.get(node, "target/@port")) and text.isdecimal()}
+    for node in nodes:
+        if tree.get(node, "target/@port") is None:
+            isa = node.tag == "serial" and (tree.get(node, "target/@type") or "isa-serial") == "isa-serial"
+            number = min(set(range(len(nodes) + 1)) - taken) if isa else max(taken, default=-1) + 1
+            tree.put(node, "target/@port", str(number))
+            taken.add(number)
+
+
+def _primary_video_first(root: tree.Element) -> None:
+    """The primary video device is the first one (virDomainDefPostParseVideo); of others there is nothing to say."""
+    nodes = root.findall("devices/video")
+    for node in nodes:
+        model = node.find("model")
+        if model is not None and model.get("primary") == "yes" and node is not nodes[0]:
+            nodes[0].addprevious(node)
+        elif model is not None and model.get("primary") == "no":
+            del model.attrib["primary"]
+
+
+def _model_of_panic(root: tree.Element) -> None:
+    """Panic devices are known by their model, and each machine has a default one (qemuDomainDefaultPanicModel)."""
+    arch, machine = tree.get(root, "os/type/@arch") or "x86_64", tree.get(root, "os/type/@machine") or ""
+    for node in root.findall("devices/panic"):
+        if node.get("model") is None:
+            model = "pvpanic" if arch not in ("x86_64", "i686") else "isa"
+            node.set("model", "s390" if arch.startswith("s390") else "pseries" if "pseries" in machine else model)
+
+
+def _one_scheduler_each(root: tree.Element) -> None:
+    """There is one scheduler for each processor and I/O thread, in their order (virDomainCputuneDefFormat)."""
+    for tag, name in (("vcpusched", "vcpus"), ("iothreadsched", "iothreads")):
+        nodes = root.findall(f"cputune/{tag}")
+        each = []
+        for node in nodes:
+            numbers = VALUES["cpuset"].same(node.get(name) or "")
+            if isinstance(numbers, str) or len(numbers) > MOST:
+                return
+            each += [(number, dict(node.attrib, **{name: str(number)})) for number in numbers]
+        for number, attributes in sorted(each, key=lambda pair: pair[0]):
+            nodes[0].addprevious(tree.element(tag, None, **attributes))
+        for node in nodes:
+            tree.remove(node)
+
+
+# So many processors has no guest (a set of numbers may be absurd).
+MOST = 4096
+
+
+def _whole_numa(root: tree.Element) -> None:
+    """Processors that no cell names belong to the first one (qemuDomainDefNumaCPUsRectify)."""
+    cells = root.findall("cpu/numa/cell")
+    text = tree.get(root, "vcpu") or ""
+    sets = [VALUES["cpuset"].same(cell.get("cpus") or "") for cell in cells]
+    if not cells or not text.isdecimal() or any(isinstance(numbers, str) for numbers in sets):
+        return
+    rest = set(range(min(int(text), MOST))).difference(*sets)
+    if rest and cells[0].get("cpus"):
+        cells[0].set("cpus", ",".join(map(str, sorted(sets[0] | rest))))
+
+
+def _lun_of_iscsi(root: tree.Element) -> None:
+    """The first LUN of an iSCSI target is named (virDomainPostParseCheckISCSIPath)."""
+    for source in root.iterfind("devices/*/source[@protocol='iscsi']"):
+        if source.get("name") and "/" not in source.get("name"):
+            source.set("name", source.get("name") + "/0")
+
+
+def _bound_socket_first(root: tree.Element) -> None:
+    """Of the two ends of a UDP socket the one that listens comes first (virDomainChrSourceDefFormat)."""
+    for node in root.iterfind("devices//source[@mode='bind']"):
+        first = node.getparent().find("source")
+        if node.getparent().get("type") == "udp" and node is not first:
+            first.addprevious(node)
+
+
+def _one_metadata_each(root: tree.Element) -> None:
+    """Of each namespace the first element is kept, and nothing without one (virXMLNodeSanitizeNamespaces)."""
+    seen = set()
+    for node in list(root.find("metadata") if root.find("metadata") is not None else ()):
+        namespace = node.tag.partition("}")[0]
+        if not node.tag.startswith("{") or namespace in seen:
+            tree.remove(node)
+        seen.add(namespace)

@@ -1,0 +1,35 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libvirt's own test documents as a corpus, and the counts that a run of it tells."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
+
+pytest.register_assert_rewrite("on_lab", "fleet")
+
+COUNTS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[COUNTS] = []
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Any:
+    """Takes a sentence with counts, which is told at the end."""
+    return request.config.stash[COUNTS].append
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The counts, on lines that the suite finds."""
+    for line in config.stash[COUNTS]:
+        terminalreporter.write_line(f"corpus: {line}")

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All documents of a kind in libvirt's tests, each once, made so that they can be on one host together."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from source import RELEASES, documents
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+
+PREFIX = "crp"
+
+FOLDERS = {
+    "domain": (
+        "genericxml2xmlindata",
+        "genericxml2xmloutdata",
+        "qemuhotplugtestdomains",
+        "qemuxml2argvdata",
+        "qemuxml2xmloutdata",
+        "qemuxmlactive2xmldata",
+        "qemuxmlconfdata",
+    ),
+    "network": ("networkxml2xmlin", "networkxml2xmlout", "networkxml2xmlupdateout"),
+    "pool": ("storagepoolxml2xmlin", "storagepoolxml2xmlout"),
+    "volume": ("storagevolxml2xmlin", "storagevolxml2xmlout"),
+}
+
+
+class Document(NamedTuple):
+    """A document of libvirt's tests. origin: the file that it stands in; name: the one that it has here."""
+
+    origin: str
+    name: str
+    xml: str
+
+
+def foreign(kind: str) -> list[Document]:
+    """The documents of one kind of all releases: without a UUID, emulated, and with a name of their own."""
+    found: list[Document] = []
+    seen = set()
+    for release in RELEASES:
+        for folder in FOLDERS[kind]:
+            for path in sorted((documents(release) / folder).glob("*.xml")):
+                try:
+                    root = tree.parse(path.read_text(encoding="utf-8"))
+                except tree.BadXml:  # Some are there to be refused.
+                    continue
+                _make_common(root)
+                digest = hashlib.sha256(tree.canonical(root)).digest()
+                if root.tag == kind and digest not in seen:
+                    seen.add(digest)
+                    name = f"{PREFIX}{kind[0]}{len(found):04}"
+                    root.insert(0, tree.element("name", name))
+                    _make_unique(root, len(found))
+                    found.append(Document(f"{release}/{folder}/{path.stem}", name, tree.text_of(root)))
+    return found
+
+
+def _make_common(root: tree.Element) -> None:
+    """Take out what only one document could have on a host, and what the lab has not."""
+    for path in ("name", "uuid", "sysinfo/system/entry[@name='uuid']"):
+        for node in root.findall(path):
+            tree.remove(node)
+    if root.get("type") == "kvm":
+        root.set("type", "qemu")
+    root.attrib.pop("id", None)
+
+
+# What two pools may not share.
+_OF_ONE_POOL = ("target/path", "source/name", "source/dir/@path", "source/device/@path")
+
+
+def _make_unique(root: tree.Element, number: int) -> None:
+    """Give networks that make a bridge one of their own, and pools their own place."""
+    bridge = root.find("bridge")
+    if root.tag == "network" and bridge is not None and tree.get(root, "forward/@mode") != "bridge":
+        bridge.set("name", f"{PREFIX}br{number}")
+    for path in _OF_ONE_POOL:
+        if root.tag == "pool" and tree.get(root, path):
+            tree.put(root, path, f"{tree.get(root, path)}{number}")

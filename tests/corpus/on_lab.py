@@ -1,0 +1,138 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Foreign documents declared on a lab host, some hundred in one task, and what goes wrong with each of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fleet import Host, Result, Task
+from foreign import PREFIX, Document, foreign
+
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SCRIPT = "/tmp/kvmfleet-corpus.py"
+_NAME = re.compile(rf"\b{PREFIX}[a-z]\d+")
+_TOLD = ("changed", "changes", "state")
+
+
+class Verdict(NamedTuple):
+    """What a host says to the documents of one kind. wrong: by name, what went wrong, each with the step it did in."""
+
+    documents: dict[str, Document]
+    accepted: int
+    refused: dict[str, str]
+    wrong: dict[str, str]
+
+
+def verdict(host: Host, kind: str) -> Verdict:
+    """Declare every document that libvirt defines on this host, in all the ways in which nothing may go wrong."""
+    documents = {document.name: document for document in foreign(kind)}
+    host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
+    question = {"kind": kind, "documents": {name: document.xml for name, document in documents.items()}}
+    answer = json.loads(host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode()))
+    wrong: dict[str, str] = {}
+    sweep(host)
+    for batch in answer["batches"]:
+        _Batch(host, kind, {name: documents[name].xml for name in batch}, wrong).declare()
+    return Verdict(documents, sum(map(len, answer["batches"])), answer["refused"], wrong)
+
+
+def sweep(host: Host) -> None:
+    """Remove what an earlier run left."""
+    for listed, undefine in (
+        ("list", "undefine --nvram"),
+        ("net-list", "net-undefine"),
+        ("pool-list", "pool-undefine"),
+    ):
+        host.sh(
+            f"for x in $(virsh -q {listed} --all --name | grep ^{PREFIX}); do virsh -q {undefine} $x; done", check=False
+        )
+
+
+class _Batch:
+    """Documents that can be on a host at once, by name. wrong: where to note what goes wrong."""
+
+    def __init__(self, host: Host, kind: str, documents: dict[str, str], wrong: dict[str, str]) -> None:
+        self.host = host
+        self.plural = KIND[kind].plural
+        self.documents = documents
+        self.wrong = wrong
+
+    def declare(self) -> None:
+        """Check, run, run again, name alone, export, declare the export, remove."""
+        checked = self._checked()
+        run, again, alone, info = self.host.play(
+            self._task(self._declared()),
+            self._task(self._declared()),
+            self._task({"name": name} for name in self.documents),
+            Task("stack_info", {plural: [f"{PREFIX}*"] for plural in ("domains", "networks", "pools", "volumes")}),
+        )
+        self._note("run", self._failed(run))
+        self._note("run: no change", {name for name in self.documents if not _told(run, name).get("changed")})
+        self._note("check", {name for name in self.documents if _brief(checked, name) != _brief(run, name)})
+        self._note("second run", self._failed(again) | self._changed(again))
+        self._note("name alone", self._failed(alone) | self._changed(alone))
+        exported = info.data["stack"][self.plural]
+        there = {item["name"] for item in exported}
+        self._note("run", {name: "is not there afterwards" for name in set(self.documents) - there})
+        applied, removed = self.host.play(
+            self._task(exported), self._task({"name": name, "state": "absent"} for name in self.documents)
+        )
+        self._note("export", self._failed(applied) | self._changed(applied))
+        self._note("removal", self._failed(removed))
+
+    def _checked(self) -> Result:
+        """What check mode tells, once the documents that are declined have been left out."""
+        while True:
+            (checked,) = self.host.play(self._task(self._declared(), check=True))
+            if not checked.failed:
+                return checked  # type: ignore[no-any-return]
+            found = {name: problem for problem in checked.data["problems"] for name in _NAME.findall(problem)[:1]}
+            assert set(found) & set(self.documents), checked.data
+            self.wrong.update({name: f"declined: {problem}" for name, problem in found.items()})
+            for name in found:
+                self.documents.pop(name, None)
+
+    def _declared(self) -> Iterable[dict[str, Any]]:
+        return ({"name": name, "xml": xml} for name, xml in self.documents.items())
+
+    def _task(self, items: Iterable[dict[str, Any]], *, check: bool = False) -> Task:
+        return Task("stack", {self.plural: list(items), "on_error": "continue"}, check)
+
+    def _failed(self, result: Result) -> dict[str, str]:
+        """The errors of a run by the name of the object; one that cannot be told apart is ours."""
+        if not result.failed:
+            return {}
+        texts = result.data.get("errors") or result.data.get("problems") or [result.msg]
+        found = {name: text for text in texts for name in _NAME.findall(text)[:1]}
+        assert found, result.data
+        return found
+
+    def _changed(self, result: Result) -> dict[str, str]:
+        return {
+            item["name"]: "; ".join("{path}: {before!r} -> {after!r}".format(**change) for change in item["changes"])
+            for item in result.data.get("objects", [])
+            if item["changed"]
+        }
+
+    def _note(self, step: str, found: Iterable[str]) -> None:
+        for name in found:
+            text = found[name] if isinstance(found, dict) else ""
+            self.wrong.setdefault(name, f"{step}: {text}".rstrip(": "))
+
+
+def _told(result: Result, name: str) -> dict[str, Any]:
+    return next((item for item in result.data.get("objects", []) if item["name"] == name), {})
+
+
+def _brief(result: Result, name: str) -> list[Any]:
+    told = _told(result, name)
+    return [told.get(key) for key in _TOLD]

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libvirt's own test documents, from Debian's source packages: fetched once into .cache/corpus, never committed.
+
+apt does it, in a directory of its own: a machine's sources often lack deb-src lines, and are not changed for a test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "corpus"
+RELEASES = ("bookworm", "trixie")
+
+FOLDERS = (
+    "genericxml2xml",
+    "networkxml2xml",
+    "nwfilterxml2xml",
+    "qemuhotplug",
+    "qemuxml",
+    "secretxml2xml",
+    "storagepoolxml2xml",
+    "storagevolxml2xml",
+)
+"""How the folders begin that are kept of libvirt's tests."""
+
+
+class NoSource(Exception):
+    """The source package could not be fetched."""
+
+
+def documents(release: str) -> Path:
+    """The folder of libvirt's test documents of a Debian release, fetched when it is not there yet. Raises NoSource."""
+    folder = CACHE / release
+    if not folder.exists():
+        partial = CACHE / f"{release}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _unpack(_tarball(release), partial)
+        partial.rename(folder)
+    return folder
+
+
+def _tarball(release: str) -> Path:
+    apt = CACHE / f"apt-{release}"
+    (apt / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (apt / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    (apt / "debian.sources").write_text(_sources(release), encoding="utf-8")
+    (apt / "apt.conf").write_text(
+        f'Dir::State::lists "{apt}/lists";\nDir::Cache "{apt}/cache";\nDir::Etc::sourceparts "/dev/null";\n'
+        f'Dir::Etc::sourcelist "{apt}/debian.sources";\nAcquire::Languages "none";\nAPT::Sandbox::User "root";\n',
+        encoding="utf-8",
+    )
+    _run(apt, "apt-get", "-q", "update")
+    for line in _run(apt, "apt-get", "-q", "source", "--print-uris", "libvirt").splitlines():
+        uri, name, _size, digest = [*line.split(), "", "", ""][:4]
+        if ".orig.tar." in name and not name.endswith(".asc"):
+            target = apt / name
+            _run(apt, "/usr/lib/apt/apt-helper", "download-file", uri.strip("'"), str(target), digest)
+            return target
+    raise NoSource(f"apt names no source of libvirt for {release}")
+
+
+def _sources(release: str) -> str:
+    """Sources of source packages, at the mirror that the lab found this machine to use."""
+    sys.path.insert(0, str(ROOT / "tests" / "lab"))
+    try:
+        import _base  # noqa: PLC0415 - the lab's own modules are on the path only for this
+    finally:
+        sys.path.pop(0)
+    return _base.sources(release).replace("Types: deb\n", "Types: deb-src\n")  # type: ignore[no-any-return,unused-ignore]
+
+
+def _run(apt: Path, *command: str) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            env={"APT_CONFIG": str(apt / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **_proxies()},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    except subprocess.CalledProcessError as error:
+        raise NoSource(f"{' '.join(command)}: {error.stderr.strip()}") from error
+    return done.stdout
+
+
+def _proxies() -> dict[str, str]:
+    import os
+
+    return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+
+
+def _unpack(tarball: Path, target: Path) -> None:
+    """The XML documents of the tests; links are followed, as many outputs are links to their input."""
+    scratch = target.with_suffix(".unpacking")
+    shutil.rmtree(scratch, ignore_errors=True)
+    with tarfile.open(tarball) as archive:
+        archive.extractall(scratch, (member for member in archive if _is_kept(member)), filter="data")
+    for path in scratch.glob("*/tests/*/*.xml"):
+        if path.exists():  # Some links lead to documents of other tests.
+            (target / path.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(path, target / path.parent.name / path.name)
+    shutil.rmtree(scratch)
+
+
+def _is_kept(member: tarfile.TarInfo) -> bool:
+    parts = member.name.split("/")
+    return len(parts) > 2 and parts[1] == "tests" and parts[2].startswith(FOLDERS) and member.name.endswith(".xml")
