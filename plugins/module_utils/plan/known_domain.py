@@ -127,6 +127,9 @@ DOMAIN = Known(
     omitted={
         "cpu/model/@fallback": "allow",
         "devices/parallel/protocol/@type": "raw",
+        "devices/disk/source/host/@transport": "tcp",
+        # Left out with the path that libvirt makes for an agent's socket (qemuDomainChrDefDropDefaultPath).
+        "devices/channel/source/@mode": "bind",
         # A limit of 0 is none (virDomainDiskDefFormatIotune, domain_conf.c).
         **{
             "devices/disk/iotune/" + field.path: "0"
