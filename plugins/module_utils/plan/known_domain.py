@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from .. import tree
-from ..spec.disks import IOTUNE
 from . import values
 from .known import Key, Known, by_attribute, by_place, by_tag, by_text
 
@@ -130,12 +129,6 @@ DOMAIN = Known(
         "devices/disk/source/host/@transport": "tcp",
         # Left out with the path that libvirt makes for an agent's socket (qemuDomainChrDefDropDefaultPath).
         "devices/channel/source/@mode": "bind",
-        # A limit of 0 is none (virDomainDiskDefFormatIotune, domain_conf.c).
-        **{
-            "devices/disk/iotune/" + field.path: "0"
-            for field in IOTUNE
-            if field.type == "int" and field.path is not None
-        },
     },
     told=(
         "@id",

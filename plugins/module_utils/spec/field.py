@@ -23,6 +23,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "uuid": "str",
     "int": "int",
     "size": "str",
+    "limit": "int",
     "cpuset": "str",
     "cidr": "str",
     "pci": "str",

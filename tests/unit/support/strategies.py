@@ -64,6 +64,7 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "mac": st.sampled_from(MACS),
     "pci": st.sampled_from(PCI),
     "cpuset": st.sampled_from(("0-3", "1,^2", "x")),
+    "limit": st.integers(0, 3),
     "hex": st.sampled_from(("0x046d", "0xC52B", "1133", "")),
     "octal": st.sampled_from(("0644", "420", "")),
     "uuid": st.sampled_from(UUIDS),
