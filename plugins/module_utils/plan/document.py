@@ -126,7 +126,7 @@ def _write_text(parent: tree.Element, field: Field, value: Any, where: str, prob
     if value == "" and "@" in path and field.type in ("text", "line"):
         problems.add(where, "is empty; leave it out instead")
         return
-    if value == "" and "@" not in path:
+    if value == ("" if field.type != "limit" else 0) and "@" not in path:
         tree.make(parent, path).set(ABSENT, "yes")
         return
     try:

@@ -127,6 +127,8 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     result = {
         name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")
     }
+    if item.get("iotune"):
+        result["iotune"] = _limits(item["iotune"], where, site.problems)
     if any(item.get(name) for name in SOURCES):
         if item.get("size"):
             site.problems.add(where + ".size", "goes with image or volume, not with another source")
@@ -139,6 +141,24 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     if node is None and not _is_in_xml(item, guest):
         _new_disk(result, where, site)
     return result
+
+
+def _limits(iotune: Mapping[str, Any], where: str, problems: Problems) -> dict[str, Any]:
+    """Limits of a disk: a total takes the place of those for reading and writing, and the other way round. libvirt refuses
+    both (virDomainDiskDefValidate), and a validator takes forever to find out that its schema does as well.
+    """
+    found = {name: value for name, value in iotune.items() if value is not None}
+    for what in ("bytes", "iops"):
+        for burst in ("", "_max", "_max_length"):
+            total, *single = (f"{way}_{what}_sec{burst}" for way in ("total", "read", "write"))
+            given = [name for name in single if found.get(name)]
+            if found.get(total) and given:
+                problems.add(f"{where}.iotune", "{} and {} exclude each other".format(total, " and ".join(given)))
+            elif found.get(total):
+                found.update(dict.fromkeys(single, 0))
+            elif given:
+                found[total] = 0
+    return found
 
 
 def _is_in_xml(item: Declared, guest: Declared) -> bool:
@@ -202,6 +222,8 @@ def _stand_on_volume(
     stands = node is not None and (tree.get(node, "source/@pool"), tree.get(node, "source/@volume")) == (pool, name)
     path = None if stands else site.volume_path(pool, name)
     # A file is written as a file: AppArmor's helper does not resolve type='volume' (libvirt issue 546).
+    if path:
+        result.pop("volume_mode", None)
     result.update({"file": path} if path else {"volume": name, "pool": pool})
     form = item.get("format") or (current.format if current else format_of(declared or {}))
     if form:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from .. import tree
-from ..spec.disks import IOTUNE
 from . import known_machine, values
 from .known import Key, Known, by_attribute, by_place, by_text
 from .normal_domain import normal_domain
@@ -236,17 +235,14 @@ DOMAIN_DROPPED = (
 DOMAIN = Known(
     DOMAIN_KEYS,
     DOMAIN_DROPS,
-    {**DOMAIN_TYPES},
+    DOMAIN_TYPES,
     DOMAIN_UNITS,
     {
         **DOMAIN_OMITTED,
         **known_machine.OMITTED,
-        # A limit of 0 is none (virDomainDiskDefFormatIotune, domain_conf.c).
-        **{
-            "devices/disk/iotune/" + field.path: "0"
-            for field in IOTUNE
-            if field.type == "int" and field.path is not None
-        },
+        "devices/disk/source/host/@transport": "tcp",
+        # Left out with the path that libvirt makes for an agent's socket (qemuDomainChrDefDropDefaultPath).
+        "devices/channel/source/@mode": "bind",
     },
     normal=normal_domain,
     told=(

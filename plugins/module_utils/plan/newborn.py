@@ -30,7 +30,7 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
     told = next((node.text for node in want.document.iterfind("sysinfo/system/entry[@name='uuid']")), None)
     root.append(tree.element("uuid", told or derived_uuid(host.identity, "domain", declared["name"])))
     if want.raw is not None or root.get("type") not in ("kvm", "qemu"):
-        if want.document.find("os/type") is None:
+        if not tree.get(want.document, "os/type"):
             tree.put(root, "os/type", "hvm")
         return root
     kind = tree.make(root, "os/type")
@@ -136,9 +136,9 @@ def _defaults(node: tree.Element) -> tuple[tuple[str, str], ...]:
         or tree.get(node, "listen/@type") in ("socket", "none")
     ):
         return ()
-    if node.tag == "disk" and node.find("source/auth") is not None:
+    if node.find("source/auth") is not None:
         secret = "ceph" if tree.get(node, "source/@protocol") == "rbd" else "iscsi"
-        return (*NEW_DEVICE["disk"], ("source/auth/secret/@type", secret))
+        return (*NEW_DEVICE[node.tag], ("source/auth/secret/@type", secret))
     if node.tag == "memory" and node.get("model") == "virtio-mem":
         # The smallest block that works with any size of pages, and nothing is plugged yet.
         return (("target/block", "2048"), ("target/requested", "0"))
@@ -180,12 +180,11 @@ NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "rng": (("@model", "virtio"), ("backend/@model", "random")),
     "tpm": (("@model", "tpm-crb"), ("backend/@type", "emulator"), ("backend/@version", "2.0")),
     "tpm passthrough": (("@model", "tpm-tis"),),
-    "tpm external": (("@model", "tpm-crb"),),
+    "tpm external": (("@model", "tpm-crb"), ("backend/source/@type", "unix"), ("backend/source/@mode", "connect")),
     "graphics": (("@port", "-1"), ("@autoport", "yes")),
     "hostdev": (("@mode", "subsystem"),),
     "hostdev pci": (("@mode", "subsystem"), ("@managed", "yes")),
     "hostdev mdev": (("@mode", "subsystem"), ("@model", "vfio-pci")),
-    "hostdev scsi": (("@mode", "subsystem"), ("source/auth/secret/@type", "iscsi")),
     "filesystem mount": (("@accessmode", "passthrough"),),
     "vsock": (("@model", "virtio"), ("cid/@auto", "yes")),
     "shmem": (("model/@type", "ivshmem-plain"),),

@@ -283,6 +283,7 @@ VALUES: dict[str, Value] = {
     "mac": Value(_mac, _lower, _lower),
     "uuid": Value(_uuid, _lower, _lower),
     "int": Value(_integer, _number, _number),
+    "limit": Value(_integer, _number, _number),
     "float": Value(str, float, float),
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),

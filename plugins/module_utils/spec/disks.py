@@ -63,7 +63,7 @@ DISK_NETWORK = rows(
 
 IOTUNE = rows(
     "".join(
-        f"- {limit}  int  {limit}  live\n    {doc}\n"
+        f"- {limit}  limit  {limit}  live\n    {doc}\n"
         for limit, doc in (
             (f"{way}_{what}_sec{burst}", f"{text} in a second{more}.")
             for burst, more in (("", ""), ("_max", " in a burst"), ("_max_length", ": seconds that a burst may last"))

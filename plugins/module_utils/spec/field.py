@@ -24,6 +24,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "int": "int",
     "hex": "str",
     "size": "str",
+    "limit": "int",
     "cpuset": "str",
     "cidr": "str",
     "pci": "str",

@@ -66,6 +66,7 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "path": st.sampled_from(PATHS),
     "mac": st.sampled_from(MACS),
     "pci": st.sampled_from(PCI),
+    "limit": st.integers(0, 3),
     "octal": st.sampled_from(("0644", "420", "")),
     "uuid": st.sampled_from(UUIDS),
     "int": st.integers(-1, 5000),
