@@ -79,7 +79,9 @@ def tune_steps(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Step
     fragments = [edit for edit in edits if edit.path.startswith(METADATA) and edit.trail]
     steps = _fragments(fragments)
     done = list(fragments)
-    listed = {int(edit.trail[-1].key) for edit in edits if edit.path == IOTHREAD and edit.trail and edit.after}
+    listed = {
+        int(edit.trail[-1].key) for edit in edits if edit.path == IOTHREAD and edit.trail and edit.after is not None
+    }
     waiting: list[Edit] = []
     parameters: dict[str, dict[str, Any]] = {}
     for edit in edits:
