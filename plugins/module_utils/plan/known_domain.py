@@ -127,6 +127,9 @@ DOMAIN = Known(
         "cpu/model/@fallback": "allow",
         "devices/parallel/protocol/@type": "raw",
         "devices/disk/source/host/@transport": "tcp",
+        # Beside autoport='yes' libvirt keeps no port of SPICE (virDomainGraphicsDefFormat).
+        "devices/graphics/@tlsPort": "-1",
+        "devices/video/model/@primary": "no",
         # Left out with the path that libvirt makes for an agent's socket (qemuDomainChrDefDropDefaultPath).
         "devices/channel/source/@mode": "bind",
     },
