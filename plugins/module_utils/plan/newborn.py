@@ -106,6 +106,8 @@ def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool)
             if key in by_key and by_key[key].tag == "graphics":
                 _choose_port(by_key[key])
                 _choose_listen(by_key[key], root)
+    for node in want.document.iterfind("devices/disk"):
+        _move_into_source(node, root)
     memory, balloon = root.find("memory"), root.find("currentMemory")
     follows = not exists or balloon is None or (memory is not None and size_at(balloon, "KiB") in _totals(memory, root))
     if declared.get("memory") and not declared.get("current_memory") and follows:
@@ -188,6 +190,17 @@ def _choose_port(node: tree.Element) -> None:
         node.set("port", port or "-1")
     elif port == "-1":
         del node.attrib["port"]
+
+
+def _move_into_source(node: tree.Element, root: tree.Element) -> None:
+    """Who logs in, and the encryption, may stand beside a disk's source (as libvirt has kept it since before 3.9) or in it,
+    where a declaration puts it, but not in both places.
+    """
+    for tag in ("auth", "encryption"):
+        for disk in root.iterfind("devices/disk") if node.find("source/" + tag) is not None else ():
+            beside, source = disk.find(tag), disk.find("source")
+            if tree.get(disk, "target/@dev") == tree.get(node, "target/@dev") and None not in (beside, source):
+                source.append(beside)
 
 
 def _choose_listen(node: tree.Element, root: tree.Element) -> None:
