@@ -16,6 +16,7 @@ from ..spec.field import Field, Kind
 from ..spec.kinds import KIND
 from . import ownership, values
 from .current import Domain, Host, Network, Pool, Volume
+from .newborn import device_memory
 from .rules import Rules, for_kind, join, key_of
 from .words import is_implied, map_value, read_value
 
@@ -74,6 +75,9 @@ def _domain(domain: Domain, reserved: dict[tuple[str, str], str]) -> Exported:
         "saved": "stopped",
     }.get(domain.state, "present")
     found = dict(export(KIND["domain"], domain.inactive), autostart=domain.autostart, state=state)
+    devices = device_memory(tree.parse(domain.inactive).findall("devices/memory"))
+    if devices and found.get("memory"):
+        found["memory"] = values.size_text(values.size_bytes(found["memory"]) - devices)
     for item in found.get("interfaces", []):
         address = reserved.get((item.get("network", ""), item.get("mac", "").lower()))
         if address:

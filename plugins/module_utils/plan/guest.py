@@ -110,6 +110,7 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     """One disk with its source as plain fields; its own volume, if it has one, is added to the site."""
     where = "{}: disks[{}]".format(where, item["target"])
     node = _node(root, item["target"])
+    item = dict(item, iotune=_limits(item.get("iotune") or {}, where, site.problems) or None)
     given = [name for name in ("image", "volume", *SOURCES) if item.get(name)]
     if len(given) > 1:
         site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
@@ -127,8 +128,6 @@ def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str
     result = {
         name: value for name, value in item.items() if name not in ("image", "image_pool", "size", "volume", "pool")
     }
-    if item.get("iotune"):
-        result["iotune"] = _limits(item["iotune"], where, site.problems)
     if any(item.get(name) for name in SOURCES):
         if item.get("size"):
             site.problems.add(where + ".size", "goes with image or volume, not with another source")
@@ -301,6 +300,9 @@ def _interfaces(declared: Declared, root: tree.Element | None, where: str, site:
                 "{}: interfaces[{}]".format(where, item.get("name") or item["mac"]),
                 "a new interface needs network, bridge, hostdev or type",
             )
+        if item.get("filter_parameters"):
+            # As libvirt writes them (virNWFilterFormatParamAttributes): several values of one name keep their order.
+            item["filter_parameters"] = sorted(item["filter_parameters"], key=lambda one: str(one["name"]))
         _reserve(item, declared, site)
     return items
 

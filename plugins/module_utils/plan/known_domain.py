@@ -241,6 +241,9 @@ DOMAIN = Known(
         **DOMAIN_OMITTED,
         **known_machine.OMITTED,
         "devices/disk/source/host/@transport": "tcp",
+        # Beside autoport='yes' libvirt keeps no port of SPICE (virDomainGraphicsDefFormat).
+        "devices/graphics/@tlsPort": "-1",
+        "devices/video/model/@primary": "no",
         # Left out with the path that libvirt makes for an agent's socket (qemuDomainChrDefDropDefaultPath).
         "devices/channel/source/@mode": "bind",
     },

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import tree
+from . import ownership
 from .current import Host
 from .identity import derived_uuid
-from .objects import (
-    Wanted,
-)
-from .overlay import size_at
+from .objects import Wanted, doomed
+from .overlay import ABSENT, size_at
 from .rules import keys_among
 from .site import Declared, Site
 
@@ -107,14 +106,43 @@ def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool)
             if key in by_key and by_key[key].tag == "graphics":
                 _choose_port(by_key[key])
                 _choose_listen(by_key[key], root)
+    for node in want.document.iterfind("devices/disk"):
+        _move_into_source(node, root)
     memory, balloon = root.find("memory"), root.find("currentMemory")
-    follows = (
-        not exists or balloon is None or (memory is not None and size_at(memory, "KiB") == size_at(balloon, "KiB"))
-    )
+    follows = not exists or balloon is None or (memory is not None and size_at(balloon, "KiB") in _totals(memory, root))
     if declared.get("memory") and not declared.get("current_memory") and follows:
         wanted_memory = want.document.find("memory")
         if wanted_memory is not None and want.document.find("currentMemory") is None:
             wanted_memory.addnext(tree.element("currentMemory", wanted_memory.text, unit=wanted_memory.get("unit")))
+    if declared.get("memory"):
+        _add_devices(want, root)
+
+
+def _totals(memory: tree.Element, root: tree.Element) -> tuple[int, int]:
+    """A guest's memory in bytes, with and without that of its memory devices."""
+    total = size_at(memory, "KiB") or 0
+    return total, total - device_memory(root.findall("devices/memory"))
+
+
+def device_memory(nodes: list[tree.Element]) -> int:
+    """The size of memory devices in bytes, which libvirt counts into a guest's memory (virDomainDefGetMemoryTotal)."""
+    sizes = (node.find("target/size") for node in nodes)
+    return sum(size_at(size, "KiB") or 0 for size in sizes if size is not None)
+
+
+def _add_devices(want: Wanted, root: tree.Element) -> None:
+    """Count the memory devices that the guest will have into the memory that is declared."""
+    path = "devices/memory"
+    present, wanted = root.findall(path), [node for node in want.document.findall(path) if not node.get(ABSENT)]
+    after = dict(zip(keys_among(want.rules, path, present) or [], present))
+    for key in doomed(want, ownership.read(root).keys):
+        after.pop(key.rpartition("[")[2].rstrip("]") if key.startswith(path + "[") else None, None)
+    after.update(zip(keys_among(want.rules, path, wanted) or [], wanted))
+    extra = device_memory(list(after.values()))
+    for document in {want.document, want.typed} if extra else ():
+        memory = document.find("memory")
+        memory.text = str(((size_at(memory, "KiB") or 0) + extra) // 1024)
+        memory.set("unit", "KiB")
 
 
 def _fill(node: tree.Element) -> None:
@@ -162,6 +190,17 @@ def _choose_port(node: tree.Element) -> None:
         node.set("port", port or "-1")
     elif port == "-1":
         del node.attrib["port"]
+
+
+def _move_into_source(node: tree.Element, root: tree.Element) -> None:
+    """Who logs in, and the encryption, may stand beside a disk's source (as libvirt has kept it since before 3.9) or in it,
+    where a declaration puts it, but not in both places.
+    """
+    for tag in ("auth", "encryption"):
+        for disk in root.iterfind("devices/disk") if node.find("source/" + tag) is not None else ():
+            beside, source = disk.find(tag), disk.find("source")
+            if tree.get(disk, "target/@dev") == tree.get(node, "target/@dev") and None not in (beside, source):
+                source.append(beside)
 
 
 def _choose_listen(node: tree.Element, root: tree.Element) -> None:

@@ -269,8 +269,6 @@ HOSTDEVS = (
     Whether a mediated device has a display at boot.
 - startup_policy  text  source/@startupPolicy  =mandatory|requisite|optional
     What happens when the guest starts and the device is not there.
-- write_filtering  yes_no  source/@writeFiltering
-    Whether the guest's writes to the PCI configuration are filtered.
 - rawio  yes_no  @rawio
     Whether the guest may send any SCSI command.
 - sgio  text  @sgio  =filtered|unfiltered
@@ -279,10 +277,10 @@ HOSTDEVS = (
     Whether the guest may only read the SCSI device.
 - shareable  flag  shareable
     Whether several guests may use the SCSI device at once.
-- rom  dict  rom  fields=rom
-    ROM of the device.
 - teaming  dict  teaming  fields=teaming
     The device and an interface that the guest uses as one.
+- rom  dict  rom  fields=rom
+    ROM of the device.
 - boot_order  int  boot/@order
     Place in the boot order, from 1.
 """,

@@ -42,7 +42,7 @@ PLAIN = rows(
 - description  text  description  live
     A description for people.
 - memory  size  memory  unit=KiB
-    Memory of the guest at boot, with unit (V(2 GiB)). Needed for a new guest.
+    Memory of the guest at boot, with unit (V(2 GiB)), without that of O(memory_devices). Needed for a new guest.
 - current_memory  size  currentMemory  live unit=KiB
     Memory the guest has now (balloon), with unit. Follows O(memory) when left out.
 - vcpus  int  vcpu
@@ -138,7 +138,7 @@ DEVICES = rows(
 - pstore  dict  devices/pstore  fields=pstore
     Memory in which the guest's last words outlive a crash, from libvirt 10.7.
 - cryptos  items  devices/crypto  fields=cryptos
-    Virtual crypto devices, from libvirt 9.0.
+    Virtual crypto devices. libvirt 9.0 does not know them yet.
 - cloud_init  dict  -  fields=cloud_init
     A NoCloud seed for cloud-init, made as a volume and attached as a cdrom. The same content gives the same
     bytes.
