@@ -64,6 +64,4 @@ def differences(kind: str, declared: str, current: str) -> list[str]:
         plan = plan_of(kind, host_with(kind, current), name, xml=declared)
     except Declined as error:
         return [f"declined: {problem}" for problem in error.problems]
-    return [
-        f"{change.path}: {change.before!r} -> {change.after!r}" for item in plan.objects for change in item.changes
-    ]
+    return [f"{change.path}: {change.before!r} -> {change.after!r}" for item in plan.objects for change in item.changes]

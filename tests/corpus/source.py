@@ -8,6 +8,7 @@ apt does it, in a directory of its own: a machine's sources often lack deb-src l
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -80,8 +81,12 @@ def _sources(release: str) -> str:
 def _run(apt: Path, *command: str) -> str:
     try:
         done = subprocess.run(
-            command, env={"APT_CONFIG": str(apt / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **_proxies()},
-            check=True, capture_output=True, text=True, timeout=300,
+            command,
+            env={"APT_CONFIG": str(apt / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **_proxies()},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
     except subprocess.CalledProcessError as error:
         raise NoSource(f"{' '.join(command)}: {error.stderr.strip()}") from error
@@ -89,8 +94,6 @@ def _run(apt: Path, *command: str) -> str:
 
 
 def _proxies() -> dict[str, str]:
-    import os
-
     return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
 
 

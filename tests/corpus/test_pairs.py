@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What libvirt makes of a document, as its own tests say, is no difference to that document; what somebody else made is."""
+"""What libvirt makes of a document, as its own tests say, is no difference to it; what somebody else made is one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_libvirts_own_words_are_no_difference(kind: str, release: str, count: Co
         if changes:
             found[names[-1]] = "; ".join(changes)
     known = [name for name in names if name in reasons("pairs")]
-    count(f"{release} {kind}: {len(names)} pairs, {len(names) - len(found)} without a difference, {len(known)} exceptions")
+    count(
+        f"{release} {kind}: {len(names)} pairs, {len(names) - len(found)} without a difference, {len(known)} exceptions"
+    )
     for name in known:
         count(f"    {name}: {reasons('pairs')[name]}")
     assert len(names) > 20, "the documents were not found"

@@ -47,11 +47,8 @@ def raw_document(kind: Kind, text: str | None, where: str, problems: Problems) -
 
 def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
     """What the planner could not work with in the user's own XML: sizes, netmasks and addresses of networks."""
-    if path in rules.units:
-        try:
-            size_at(node, rules.units[path])
-        except ValueError:
-            yield "{}: '{}' is not a size in {}".format(path, node.text, node.get("unit") or rules.units[path])
+    if path in rules.units and (node.text or "").strip() and size_at(node, rules.units[path]) is None:
+        yield "{}: '{}' is not a size in {}".format(path, node.text, node.get("unit") or rules.units[path])
     if node.get("netmask") is not None:
         try:
             values.prefix_of(node.get("netmask"))

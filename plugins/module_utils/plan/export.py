@@ -129,7 +129,7 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
             tree.remove(child)
         return taken or None
     value = read_value(node, field)
-    if value is None or (field.choices and not _is_choice(value, field)):
+    if value is None or (field.choices and not _is_choice(value, field)) or not _is_accepted(value, field):
         return None
     _erase(node, path)
     for where, _text in field.implies:
@@ -174,6 +174,16 @@ def _complete(item: Exported, field: Field) -> bool:
 
 def _is_choice(value: Any, field: Field) -> bool:
     return all(word in field.choices for word in (value if isinstance(value, list) else [value]))
+
+
+def _is_accepted(value: Any, field: Field) -> bool:
+    """Whether the option takes this value: other hypervisors have paths with a drive's letter."""
+    try:
+        if field.type in values.VALUES:
+            values.VALUES[field.type].encode(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _erase(node: tree.Element, path: str) -> None:

@@ -25,14 +25,20 @@ def _hostdev(node: tree.Element, place: int) -> str:
     if source is None:
         return str(place)
     number = values.VALUES["int"].same
-    return ",".join(
-        f"{name}={number(text)}" for part in source.iter() for name, text in sorted(part.attrib.items())
-    )
+    return ",".join(f"{name}={number(text)}" for part in source.iter() for name, text in sorted(part.attrib.items()))
 
 
 def _console(node: tree.Element, _place: int) -> str:
-    """Consoles are known by type: libvirt counts their ports itself and puts a serial one first (virDomainDefAddConsoleCompat)."""
-    return tree.get(node, "target/@type") or "serial"
+    """Consoles are known by type and place among those: libvirt counts their ports itself and puts a serial one first
+    (virDomainDefAddConsoleCompat).
+    """
+    kind = tree.get(node, "target/@type") or "serial"
+    earlier = [
+        peer
+        for peer in node.itersiblings("console", preceding=True)
+        if (tree.get(peer, "target/@type") or "serial") == kind
+    ]
+    return kind + (f".{len(earlier)}" if earlier else "")
 
 
 DOMAIN_KEYS: dict[str, Key] = {
@@ -175,9 +181,11 @@ DOMAIN_DROPPED = (
     "devices/interface[@type='hostdev']/driver/@queues",
     "devices/interface[@type='hostdev' or @type='vhostuser']/filterref",
     # qemuDomainChrDefDropDefaultPath: a path that libvirt made up itself. Without a path there is no mode.
-    "devices/channel/source/@path[contains(., '/libvirt/qemu/channel/')]"
-    "[substring(., string-length(.) - string-length(../../target/@name) + 1) = ../../target/@name]",
-    "devices/*[@type='unix']/source[not(@path)]/@mode",
+    (
+        "devices/channel/source/@path[contains(., '/libvirt/qemu/channel/')]"
+        "[substring(., string-length(.) - string-length(../../target/@name) + 1) = ../../target/@name]"
+    ),
+    "devices/*[@type='unix']/source[not(@path) and not(*)]/@mode",
     # A port is chosen anew at each start, or a socket takes its place (virDomainGraphicsDefParseXMLVNC, -Spice).
     "devices/graphics[@autoport='yes']/@port",
     "devices/graphics[@autoport='yes']/@tlsPort",

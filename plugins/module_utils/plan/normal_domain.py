@@ -87,7 +87,7 @@ def _one_scheduler_each(root: tree.Element) -> None:
             if isinstance(numbers, str) or len(numbers) > MOST:
                 return
             each += [(number, dict(node.attrib, **{name: str(number)})) for number in numbers]
-        for number, attributes in sorted(each, key=lambda pair: pair[0]):
+        for _number, attributes in sorted(each, key=lambda pair: pair[0]):
             nodes[0].addprevious(tree.element(tag, None, **attributes))
         for node in nodes:
             tree.remove(node)

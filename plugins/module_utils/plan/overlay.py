@@ -113,7 +113,11 @@ def _merge_size(
     edits: list[Edit],
 ) -> None:
     wanted, current = size_at(want, rules.units[path]), size_at(have, rules.units[path])
-    if wanted != current and not _is_rounded(wanted, current, have.get("unit") or rules.units[path]):
+    if (
+        wanted is not None
+        and wanted != current
+        and not _is_rounded(wanted, current, have.get("unit") or rules.units[path])
+    ):
         edits.append(Edit(path, None if current is None else str(current), str(wanted), trail))
         have.text = want.text
         have.attrib.pop("unit", None)
@@ -121,10 +125,10 @@ def _merge_size(
             have.set("unit", want.get("unit"))
 
 
-def _is_rounded(wanted: int | None, current: int | None, unit: str) -> bool:
+def _is_rounded(wanted: int, current: int | None, unit: str) -> bool:
     """Whether a size was rounded up to the unit that libvirt writes it in (virDomainParseMemory)."""
-    factor = values.UNITS[unit.lower()]
-    return wanted is not None and current is not None and -(-wanted // factor) * factor == current
+    factor = values.UNITS.get(unit.lower(), 1)
+    return -(-wanted // factor) * factor == current
 
 
 def measure(node: tree.Element) -> int | None:
@@ -142,9 +146,11 @@ def _measures_the_same(have: tree.Element, want: tree.Element) -> bool:
 
 
 def size_at(node: tree.Element, unit: str) -> int | None:
-    """A size element in bytes; None when it is empty. unit: the one that counts when the element names none."""
-    text = (node.text or "").strip()
-    return values.scaled(text, node.get("unit") or unit) if text else None
+    """A size element in bytes; None when it is empty or no size. unit: the one that counts when the element names none."""
+    try:
+        return values.scaled((node.text or "").strip(), node.get("unit") or unit)
+    except ValueError:
+        return None
 
 
 def _merge_children(
@@ -191,6 +197,8 @@ def _merge_single(
 
 def _says_nothing(want: tree.Element, rules: Rules, where: str) -> bool:
     """Whether all that a declared element says is what libvirt leaves out because it means the same."""
+    if where in rules.units and size_at(want, rules.units[where]) is None:
+        return True
     if where in rules.units or rules.types.get(where) == "flag" or not (len(want) or want.attrib):
         return where in rules.known.omitted and rules.same(where, (want.text or "").strip(), None)
     return not _probe(tree.element(want.tag), want, rules, where)
