@@ -50,7 +50,7 @@ def _pairs(kind: str, inputs: Path, outputs: Path) -> list[Pair]:
             declared = inputs / f"{stem}.xml"
             if declared.exists():
                 name = f"{outputs.name}/{path.stem}"
-                found.append(Pair(kind, name, _on_a_host(_text(declared)), _text(path)))
+                found.append(Pair(kind, name, _text(declared), _text(path)))
                 break
     return found
 
@@ -60,10 +60,7 @@ _DIRECTORIES = {"'/tmp/lib/": "'/var/lib/libvirt/qemu/", "'/tmp/channel/": "'/va
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def _on_a_host(text: str) -> str:
+    text = path.read_text(encoding="utf-8")
     for old, new in _DIRECTORIES.items():
         text = text.replace(old, new)
     return text

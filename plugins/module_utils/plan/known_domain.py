@@ -180,11 +180,7 @@ DOMAIN_DROPPED = (
     f"devices/interface{_OTHER_MODEL}/backend/@vhost",
     "devices/interface[@type='hostdev']/driver/@queues",
     "devices/interface[@type='hostdev' or @type='vhostuser']/filterref",
-    # qemuDomainChrDefDropDefaultPath: a path that libvirt made up itself. Without a path there is no mode.
-    (
-        "devices/channel/source/@path[contains(., '/libvirt/qemu/channel/')]"
-        "[substring(., string-length(.) - string-length(../../target/@name) + 1) = ../../target/@name]"
-    ),
+    # Without a path there is no mode (virDomainChrSourceDefFormat).
     "devices/*[@type='unix']/source[not(@path) and not(*)]/@mode",
     # A port is chosen anew at each start, or a socket takes its place (virDomainGraphicsDefParseXMLVNC, -Spice).
     "devices/graphics[@autoport='yes']/@port",
