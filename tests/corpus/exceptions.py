@@ -30,6 +30,6 @@ def unexpected(part: str, found: Mapping[str, str], all_of: Iterable[str]) -> li
     return surprises + [f"{name} is an exception no longer" for name in all_of if name in known and name not in found]
 
 
-def is_unnoticed(path: str) -> bool:
-    """Whether nothing is done for a change of the value at this path."""
-    return any(re.fullmatch(pattern, path) for pattern in reasons("unnoticed"))
+def is_unnoticed(path: str, value: str) -> bool:
+    """Whether nothing is done for a change of this value at this path."""
+    return any(re.fullmatch(pattern, text) for pattern in reasons("unnoticed") for text in (path, f"{path}={value}"))

@@ -63,8 +63,7 @@ def foreign(kind: str) -> list[Document]:
 def _make_common(root: tree.Element) -> None:
     """Take out what only one document could have on a host, and what the lab has not."""
     for path in ("name", "uuid", "sysinfo/system/entry[@name='uuid']"):
-        for node in root.findall(path):
-            tree.remove(node)
+        tree.erase(root, path)
     if root.get("type") == "kvm":
         root.set("type", "qemu")
     root.attrib.pop("id", None)

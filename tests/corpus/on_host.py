@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run on a host: which of these documents does libvirt define there? Nothing of them is left.
 
-Reads {"kind": kind, "documents": {name: xml}}, writes {"batches": [[name]], "refused": {name: message}}: the documents
-of a batch can be there at once.
+Reads {"kind": kind, "documents": {name: xml}}, writes {"batches": [[name]], "refused": {name: message},
+"outside": [name]}: the documents of a batch can be there at once; those outside do not fit libvirt's own schema, which
+mostly means that this libvirt reads past what it does not know yet.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import time
 from typing import Any
 
 import libvirt
+from lxml import etree
 
+SCHEMAS = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
 LARGEST = 400
 """Documents in a batch at the most."""
 
@@ -26,6 +29,8 @@ def main() -> None:
     """Ask libvirt."""
     question = json.load(sys.stdin)
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    schema = etree.RelaxNG(etree.parse(f"/usr/share/libvirt/schemas/{SCHEMAS[question['kind']]}"))
+    outside = {name for name, xml in question["documents"].items() if not schema.validate(etree.fromstring(xml))}
     left, batches, refused = question["documents"], [], {}
     while left:
         batch, again = _define(question["kind"], left)
@@ -35,8 +40,9 @@ def main() -> None:
         batches += [batch[start : start + LARGEST] for start in range(0, len(batch), LARGEST)]
         left = {name: left[name] for name, message in again.items() if message != CRASHED}
     accepted = {name for batch in batches for name in batch}
+    batches = [[name for name in batch if name not in outside] for batch in batches]
     refused = {name: message for name, message in refused.items() if name not in accepted}
-    json.dump({"batches": batches, "refused": refused}, sys.stdout)
+    json.dump({"batches": batches, "refused": refused, "outside": sorted(outside & accepted)}, sys.stdout)
 
 
 def _define(kind: str, documents: dict[str, str]) -> tuple[list[str], dict[str, str]]:

@@ -24,11 +24,14 @@ _TOLD = ("changed", "changes", "state")
 
 
 class Verdict(NamedTuple):
-    """What a host says to the documents of one kind. wrong: by name, what went wrong, each with the step it did in."""
+    """What a host says to the documents of one kind. declared: how many were; outside: those that libvirt takes
+    although they do not fit its schema; wrong: by name, what went wrong, each with the step it did in.
+    """
 
     documents: dict[str, Document]
-    accepted: int
+    declared: int
     refused: dict[str, str]
+    outside: list[str]
     wrong: dict[str, str]
 
 
@@ -42,7 +45,8 @@ def verdict(host: Host, kind: str) -> Verdict:
     sweep(host)
     for batch in answer["batches"]:
         _Batch(host, kind, {name: documents[name].xml for name in batch}, wrong).declare()
-    return Verdict(documents, sum(map(len, answer["batches"])), answer["refused"], wrong)
+    declared = sum(map(len, answer["batches"]))
+    return Verdict(documents, declared, answer["refused"], answer["outside"], wrong)
 
 
 def sweep(host: Host) -> None:
@@ -82,7 +86,7 @@ class _Batch:
         self._note("name alone", self._failed(alone) | self._changed(alone))
         exported = info.data["stack"][self.plural]
         there = {item["name"] for item in exported}
-        self._note("run", {name: "is not there afterwards" for name in set(self.documents) - there})
+        self._note("run", dict.fromkeys(set(self.documents) - there, "is not there afterwards"))
         applied, removed = self.host.play(
             self._task(exported), self._task({"name": name, "state": "absent"} for name in self.documents)
         )

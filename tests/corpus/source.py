@@ -8,6 +8,7 @@ apt does it, in a directory of its own: a machine's sources often lack deb-src l
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -93,8 +94,6 @@ def _run(apt: Path, *command: str) -> str:
 
 
 def _proxies() -> dict[str, str]:
-    import os
-
     return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
 
 

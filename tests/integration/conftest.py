@@ -21,18 +21,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 pytest.register_assert_rewrite("fleet")
 
-from fleet import AREA, HERE, ROOT, SEE, Host  # noqa: E402
+from fleet import AREA, ROOT, Host, make_ready  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LAB = ROOT / ".lab"
 NAMES = os.environ.get("KVMFLEET_TEST_HOSTS", "host1,host2").split(",")
-PACKAGES = (
-    "qemu-system-x86 qemu-utils libvirt-clients libvirt-daemon-system virtinst python3-libvirt python3-lxml"
-    " python3-pycdlib iptables dnsmasq-base ovmf swtpm swtpm-tools"
-)
-
 # Removes all that a test can have made. A pool goes with its directory only below the tests' own area.
 SWEEP = """
 for name in $(virsh -q list --all --name | grep ^it); do
@@ -98,26 +93,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return Lab(hosts)
 
 
-def _prepare(host: Host) -> None:
-    """Install what is missing by the collection's own role where it is there."""
-    playbook = ROOT / "playbooks" / "host.yml"
-    installed = host.sh("command -v virsh && python3 -c 'import libvirt, lxml, pycdlib' && echo all", check=False)
-    if "all" not in installed.split() and playbook.exists():
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(host.inventory), "-l", host.name]
-        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        done = subprocess.run([*command, playbook], check=False, cwd=ROOT, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    # What only tests need: EFI firmware and an emulated TPM.
-    install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -q"
-    host.sh(f"dpkg -s {PACKAGES} >/dev/null 2>&1 || {install} {PACKAGES} >/dev/null", timeout=600)
-    host.put(SEE, (HERE / "see.py").read_bytes())
-
-
 @pytest.fixture(scope="session")
 def host(lab: Lab, request: pytest.FixtureRequest) -> Host:
     """The host of this test, with what the modules need installed."""
     found = lab.hosts[request.param]
-    _prepare(found)
+    make_ready(found)
     found.sh(SWEEP, check=False)
     return found
 

@@ -48,6 +48,18 @@ def integration(run: Run) -> list[Outcome]:
     return [trouble] if trouble else _pytest("integration", run, timeout=2400)
 
 
+def corpus(run: Run) -> list[Outcome]:
+    """Libvirt's own test documents against the planner, and against libvirt on the lab hosts. Prints its counts."""
+    trouble = lab.up(run)
+    if trouble:
+        return [trouble]
+    outcomes = _pytest("corpus", run, timeout=2400)
+    for line in run.log("corpus").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("corpus: "):
+            print("  " + line.partition(": ")[2], flush=True)
+    return outcomes
+
+
 def lab_itself(run: Run) -> list[Outcome]:
     """The lab, in a state of its own beside the one that the other stages use."""
     return _pytest("lab", run)
@@ -99,6 +111,8 @@ STAGES = (
     Stage("sanity", sanity, beside="static"),
     Stage("lab", lab_itself, needs_lab=True),
     Stage("integration", integration, needs_lab=True),
+    # Not by default: it takes a quarter of an hour.
+    Stage("corpus", corpus, needs_lab=True, by_default=False),
     Stage("molecule", molecule, needs_lab=True),
     Stage("matrix", matrix.stage, by_default=False),
     Stage("docs", reference.stage, by_default=False),

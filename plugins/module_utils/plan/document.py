@@ -67,12 +67,9 @@ def _wrong_values(node: tree.Element, rules: Rules, path: str) -> Iterator[str]:
 
 
 def _wrong_size(node: tree.Element, attribute: str | None, path: str, rules: Rules) -> Iterator[str]:
-    if path in rules.units:
-        try:
-            size_at(node, rules.units[path], attribute)
-        except ValueError:
-            text = node.get(attribute) if attribute else node.text
-            yield "{}: '{}' is not a size in {}".format(path, text, node.get("unit") or rules.units[path])
+    text = (node.get(attribute) if attribute else node.text) or ""
+    if path in rules.units and text.strip() and size_at(node, rules.units[path], attribute) is None:
+        yield "{}: '{}' is not a size in {}".format(path, text, node.get("unit") or rules.units[path])
 
 
 def below(where: str, name: str) -> str:

@@ -142,7 +142,7 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
     if field.type == "map":
         return _take_map(node, field)
     value = read_value(node, field)
-    if value is None or (field.choices and not _is_choice(value, field)):
+    if value is None or (field.choices and not _is_choice(value, field)) or not _is_accepted(value, field):
         return None
     if field.type == "pci":
         for name in values.PCI:
@@ -217,6 +217,16 @@ def _complete(item: Exported, field: Field) -> bool:
 
 def _is_choice(value: Any, field: Field) -> bool:
     return all(word in field.choices for word in (value if isinstance(value, list) else [value]))
+
+
+def _is_accepted(value: Any, field: Field) -> bool:
+    """Whether the option takes this value: other hypervisors have paths with a drive's letter."""
+    try:
+        if field.type in values.VALUES:
+            values.VALUES[field.type].encode(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _erase(node: tree.Element, path: str, kind: str = "text") -> None:

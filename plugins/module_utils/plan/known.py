@@ -20,6 +20,10 @@ Key = Callable[[tree.Element, int], str]
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+def _as_it_is(_root: tree.Element) -> None:
+    """Libvirt writes such documents as they are."""
+
+
 class Known(NamedTuple):
     """Facts about the documents of one kind, by rule path.
 
@@ -39,7 +43,7 @@ class Known(NamedTuple):
     omitted: Mapping[str, str] = NONE
     told: tuple[str, ...] = ()
     spread: Mapping[str, str] = NONE
-    normal: Callable[[tree.Element], None] = lambda root: None
+    normal: Callable[[tree.Element], None] = _as_it_is
 
 
 def by_attribute(path: str, fallback: str = "") -> Key:

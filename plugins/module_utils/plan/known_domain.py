@@ -45,12 +45,12 @@ def _hostdev(node: tree.Element, place: int) -> str:
 
 
 def _console(node: tree.Element, _place: int) -> str:
-    """Consoles are known by type, and by their order among those of it: libvirt counts their ports itself and puts a
-    serial one first (virDomainDefAddConsoleCompat).
+    """Consoles are known by type and place among those: libvirt counts their ports itself and puts a serial one first
+    (virDomainDefAddConsoleCompat).
     """
     kind = tree.get(node, "target/@type") or "serial"
-    before = [peer for peer in node.itersiblings("console", preceding=True)]
-    earlier = sum((tree.get(peer, "target/@type") or "serial") == kind for peer in before)
+    peers = node.itersiblings("console", preceding=True)
+    earlier = sum((tree.get(peer, "target/@type") or "serial") == kind for peer in peers)
     return f"{kind}.{earlier}" if earlier else kind
 
 
@@ -214,10 +214,8 @@ DOMAIN_DROPPED = (
     f"devices/interface{_OTHER_MODEL}/backend/@vhost",
     "devices/interface[@type='hostdev']/driver/@queues",
     "devices/interface[@type='hostdev' or @type='vhostuser']/filterref",
-    # qemuDomainChrDefDropDefaultPath: a path that libvirt made up itself. Without a path there is no mode.
-    "devices/channel/source/@path[contains(., '/libvirt/qemu/channel/')]"
-    "[substring(., string-length(.) - string-length(../../target/@name) + 1) = ../../target/@name]",
-    "devices/*[@type='unix']/source[not(@path)]/@mode",
+    # Without a path there is no mode (virDomainChrSourceDefFormat).
+    "devices/*[@type='unix']/source[not(@path) and not(*)]/@mode",
     # A port is chosen anew at each start, or a socket takes its place (virDomainGraphicsDefParseXMLVNC, -Spice).
     "devices/graphics[@autoport='yes']/@port",
     "devices/graphics[@autoport='yes']/@tlsPort",

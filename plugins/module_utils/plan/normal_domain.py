@@ -8,6 +8,8 @@ Only documents that come as raw XML: an option says what it means.
 
 from __future__ import annotations
 
+import re
+
 from .. import tree
 from .values import VALUES
 
@@ -25,6 +27,7 @@ def normal_domain(root: tree.Element) -> None:
     _whole_numa(root)
     _lun_of_iscsi(root)
     _bound_socket_first(root)
+    _no_made_up_path(root)
     _one_metadata_each(root)
 
 
@@ -87,7 +90,7 @@ def _one_scheduler_each(root: tree.Element) -> None:
             if isinstance(numbers, str) or len(numbers) > MOST:
                 return
             each += [(number, dict(node.attrib, **{name: str(number)})) for number in numbers]
-        for number, attributes in sorted(each, key=lambda pair: pair[0]):
+        for _number, attributes in sorted(each, key=lambda pair: pair[0]):
             nodes[0].addprevious(tree.element(tag, None, **attributes))
         for node in nodes:
             tree.remove(node)
@@ -122,6 +125,19 @@ def _bound_socket_first(root: tree.Element) -> None:
         first = node.getparent().find("source")
         if node.getparent().get("type") == "udp" and node is not first:
             first.addprevious(node)
+
+
+def _no_made_up_path(root: tree.Element) -> None:
+    """A channel's path that libvirt made up is made up anew at each start (qemuDomainChrDefDropDefaultPath)."""
+    for node in root.iterfind("devices/channel[@type='unix']"):
+        source, name = node.find("source"), tree.get(node, "target/@name") or ""
+        if source is not None and re.search(_MADE_UP + re.escape(name) + "$", source.get("path") or ""):
+            del source.attrib["path"]
+            if not len(source):
+                node.remove(source)
+
+
+_MADE_UP = r"/libvirt/qemu/channel/(target/)?([^/]+\.|domain-[^/]+/|[0-9]+-[^/]+/)"
 
 
 def _one_metadata_each(root: tree.Element) -> None:

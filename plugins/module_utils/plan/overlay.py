@@ -155,10 +155,10 @@ def _merge_size(
     return True
 
 
-def _is_rounded(wanted: int | None, current: int | None, unit: str) -> bool:
+def _is_rounded(wanted: int, current: int | None, unit: str) -> bool:
     """Whether a size was rounded up to the unit that libvirt writes it in (virDomainParseMemory)."""
-    factor = values.UNITS[unit.lower()]
-    return wanted is not None and current is not None and -(-wanted // factor) * factor == current
+    factor = values.UNITS.get(unit.lower(), 1)
+    return -(-wanted // factor) * factor == current
 
 
 def measure(node: tree.Element) -> int | None:
@@ -176,12 +176,15 @@ def _measures_the_same(have: tree.Element, want: tree.Element) -> bool:
 
 
 def size_at(node: tree.Element, unit: str, attribute: str | None = None) -> int | None:
-    """The size in an element's text, or in this attribute of it, in bytes; None when there is none.
+    """The size in an element's text, or in this attribute of it, in bytes; None when there is none, or it is no size.
 
     unit: the one that counts when the element names none.
     """
     text = (node.get(attribute) if attribute else node.text) or ""
-    return values.scaled(text.strip(), node.get("unit") or unit) if text.strip() else None
+    try:
+        return values.scaled(text.strip(), node.get("unit") or unit)
+    except ValueError:
+        return None
 
 
 def _merge_children(
@@ -228,6 +231,8 @@ def _merge_single(
 
 def _says_nothing(want: tree.Element, rules: Rules, where: str) -> bool:
     """Whether all that a declared element says is what libvirt leaves out because it means the same."""
+    if where in rules.units and want.text and size_at(want, rules.units[where]) is None:
+        return True
     if (where in rules.units and want.text) or rules.types.get(where) == "flag" or not (len(want) or want.attrib):
         return where in rules.known.omitted and rules.same(where, (want.text or "").strip(), None)
     return not _probe(tree.element(want.tag), want, rules, where)

@@ -139,7 +139,8 @@ def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
     for name, guest in guests.items():
         for item in guest.get("interfaces") or []:
             mac = (item.get("mac") or "").lower()
-            if mac and owners.setdefault(mac, name) != name:
+            # What two guests share already is not for this run to refuse: they may never run at once.
+            if mac and owners.setdefault(mac, name) != name and not _has(site, name, mac):
                 site.problems.add(f"domain {name}", f"MAC address {mac} is also that of guest {owners[mac]}")
     _check_disks(site, guests)
 
@@ -173,6 +174,11 @@ def _stands_on(site: Site, name: str, source: tuple[str, str]) -> bool:
         source in (("", node.get("file")), ("", node.get("dev")), (node.get("pool"), node.get("volume")))
         for node in nodes
     )
+
+
+def _has(site: Site, guest: str, mac: str) -> bool:
+    current = site.host.domains.get(guest)
+    return current is not None and mac in macs(tree.parse(current.inactive))
 
 
 def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) -> dict[Id, Wanted]:
