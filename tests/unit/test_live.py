@@ -51,6 +51,8 @@ def changed(field: Field, path: str, lists: tuple[str, ...]) -> Edit:
         tree.put(node, "path", "/dev/sda")
         tree.put(node, path[len(place) + 1 :] or ".", "1")
         trail.append(Place(place, key_of(RULES, place, node, 0) or "1", node))
+    if field.type == "fragments":
+        return Edit(path, None, trail[0].node, tuple(trail))
     after = field.choices[0] if field.choices and field.type != "map" else VALUES.get(field.type, "1")
     return Edit(path, None, after, tuple(trail))
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -281,7 +280,8 @@ def _perf(_connection: Connection, domain: Any, args: Args) -> None:
 
 def _fragment(_connection: Connection, domain: Any, args: Args) -> None:
     """Set an element of the metadata. libvirt binds its namespace to this prefix anew, and fails where it is bound already."""
-    prefix = "ns" + hashlib.sha256(args["namespace"].encode()).hexdigest()[:12]
+    bound = tree.parse(args["xml"]).nsmap if args["xml"] else {}
+    prefix = next(name for name in (f"ns{number}" for number in range(len(bound) + 1)) if name not in bound)
     where = (prefix, args["namespace"], libvirt.VIR_DOMAIN_AFFECT_LIVE)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, args["xml"], *where)
 

@@ -183,14 +183,13 @@ def _more_iothreads(count: int, there: frozenset[int]) -> list[Step]:
 
 def _fragments(edits: list[Edit]) -> list[Step]:
     """The calls for elements of the user's own in the metadata, one for each: it is replaced as a whole."""
-    steps = {}
+    steps = []
     for edit in edits:
-        place = edit.trail[0]
-        gone = edit.path == place.path and edit.after is None
-        namespace = place.key[1:].partition("}")[0]
-        args = {"namespace": namespace, "xml": None if gone else tree.text_of(place.node)}
-        steps[place.key] = Step("fragment", args, f"{'remove' if gone else 'set'} the metadata of {namespace}")
-    return list(steps.values())
+        namespace = edit.trail[0].key[1:].partition("}")[0]
+        args = {"namespace": namespace, "xml": None if edit.after is None else tree.text_of(edit.after)}
+        words = f"{'remove' if edit.after is None else 'set'} the metadata of {namespace}"
+        steps.append(Step("fragment", args, words))
+    return steps
 
 
 def _pin(where: str, edit: Edit) -> Step:
