@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from .. import tree
 from . import values
 from .objects import Wanted
-from .overlay import Edit, size_at
+from .overlay import ABSENT, Edit, size_at
 from .problem import Problems
 from .rules import name_iothreads
 
@@ -60,6 +60,7 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
         name_iothreads(root)
     _fill_processor(document, root)
     _fill_features(document, root)
+    _fill_boot(document, root)
     most = document.find("maxMemory")
     if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
         most.set("slots", "16")
@@ -68,6 +69,14 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
         # virDomainClockDefParseXML, conf/domain_conf.c.
         clock.set("basis", clock.get("offset"))
         clock.set("offset", "variable")
+
+
+def _fill_boot(document: tree.Element, root: tree.Element) -> None:
+    if tree.find(document, "os/boot") is not None and document.find("os/boot").get(ABSENT):
+        tree.erase(document, "os/boot")  # libvirt writes an order where there is none.
+    menu = document.find("os/bootmenu[@timeout]")
+    if menu is not None and menu.get("enable") is None and root.find("os/bootmenu") is None:
+        menu.set("enable", "yes")
 
 
 def _fill_processor(document: tree.Element, root: tree.Element) -> None:
@@ -79,6 +88,7 @@ def _fill_processor(document: tree.Element, root: tree.Element) -> None:
     topology = document.find("cpu/topology")
     if topology is not None and root.find("cpu/topology") is None:
         _fill_topology(topology, count)
+    _fill_states(document, root, count)
     vcpu = document.find("vcpu")
     if vcpu is None:
         return
@@ -87,6 +97,23 @@ def _fill_processor(document: tree.Element, root: tree.Element) -> None:
     # Fewer than are in use: no more than there are can be. libvirt refuses it otherwise.
     if vcpu.text and vcpu.get("current") is None and _number(tree.get(root, "vcpu/@current") or "0") > count:
         vcpu.set("current", str(count))
+
+
+def _fill_states(document: tree.Element, root: tree.Element, count: int) -> None:
+    """The states of the processors in use that none is declared of: libvirt takes out of use what is not listed."""
+    listed = {node.get("id") for node in document.iterfind("vcpus/vcpu[@id]")}
+    if not listed or root.find("vcpus") is not None:
+        return
+    current = _number(tree.get(document, "vcpu/@current") or tree.get(root, "vcpu/@current") or str(count))
+    # All of those in use have a place in the order, or none.
+    places = [_number(node.get("order")) for node in document.iterfind("vcpus/vcpu[@order]")]
+    for number in range(current):
+        if str(number) not in listed:
+            node = tree.element("vcpu", id=str(number), enabled="yes")
+            if places:
+                places.append(max(places) + 1)
+                node.set("order", str(places[-1]))
+            tree.make(root, "vcpus").append(node)
 
 
 def _fill_features(document: tree.Element, root: tree.Element) -> None:
@@ -170,7 +197,10 @@ def _settle_firmware(want: Wanted, root: tree.Element, edits: list[Edit]) -> lis
     asked = any(edit.path == "os/@firmware" or edit.path.startswith("os/firmware/") for edit in edits)
     named = tree.get(want.document, "os/loader") and any(edit.path.startswith("os/loader") for edit in edits)
     if asked and not named:
-        tree.erase(system, "loader")
+        for node in system.findall("loader"):
+            node.text = None
+        if want.document.find("os/loader") is None:
+            tree.erase(system, "loader")
         if want.document.find("os/nvram") is None:
             for name in ("template", "templateFormat", "format"):
                 tree.erase(system, "nvram/@" + name)
@@ -271,6 +301,10 @@ def _memory_misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str
 
 
 def _firmware_misfits(root: tree.Element) -> Iterator[tuple[str, str]]:
+    if tree.get(root, "os/bootmenu/@timeout") and tree.get(root, "os/bootmenu/@enable") != "yes":
+        yield "bootmenu.timeout", "goes with bootmenu.enable; libvirt forgets it otherwise"
+    if tree.get(root, "os/loader/@secure") and not tree.get(root, "os/loader"):
+        yield "loader.secure", "goes with loader.path; where libvirt chooses, say firmware_features"
     features = {node.get("name"): node.get("enabled") for node in root.iterfind("os/firmware/feature")}
     if features.get("secure-boot") != "yes" and tree.get(root, "os/loader/@secure") != "yes":
         return

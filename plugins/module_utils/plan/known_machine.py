@@ -97,6 +97,14 @@ OMITTED: dict[str, str] = {
     "vcpu/@placement": "static",
     "numatune/memory/@placement": "static",
     "features/hyperv/@mode": "custom",
+    "iothreads": "0",
+    "blkiotune/weight": "0",
+    **{
+        "blkiotune/device/" + name: "0"
+        for name in ("weight", "read_bytes_sec", "write_bytes_sec", "read_iops_sec", "write_iops_sec")
+    },
+    # VIR_DOMAIN_MEMORY_PARAM_UNLIMITED, in KiB.
+    **{"memtune/" + name: "9007199254740991" for name in ("hard_limit", "soft_limit", "swap_hard_limit")},
     # It is said of every label but that of type none (virSecurityLabelDefFormat).
     "seclabel/@relabel": "no",
 }

@@ -147,7 +147,7 @@ FIELDS = rows(
 - vcpu_placement  text  vcpu/@placement  =static|auto
     Whether O(vcpu_cpuset) counts, or numad says.
 - vcpu_states  items  vcpus/vcpu
-    States of single virtual CPUs.
+    States of single virtual CPUs. Of those not listed, the first O(vcpu_current) are in use.
     - id  int  @id  required
         Number of the virtual CPU, from 0.
     - enabled  yes_no  @enabled  required
@@ -170,7 +170,7 @@ FIELDS = rows(
     - readonly  yes_no  @readonly
         Whether it is only read.
     - secure  yes_no  @secure
-        Whether the firmware does secure boot.
+        Whether the firmware does secure boot, with O(loader.path). Otherwise O(firmware_features) says so.
     - stateless  yes_no  @stateless
         Whether it keeps no variables.
     - format  text  @format  =raw|qcow2
@@ -190,7 +190,7 @@ FIELDS = rows(
     - enable  yes_no  @enable
         Whether the firmware shows it.
     - timeout  int  @timeout
-        Milliseconds that it waits.
+        Milliseconds that it waits, when it is shown.
 - bios  dict  os/bios
     What the BIOS does.
     - useserial  yes_no  @useserial
@@ -267,7 +267,7 @@ FIELDS = rows(
         A file on the host with the content.
 - seclabels  items  seclabel
     Labels for the host's security drivers.
-    - model  text  @model
+    - model  text  @model  required
         Driver, V(apparmor), V(selinux) or V(dac).
     - type  text  @type  =dynamic|static|none
         Whether libvirt makes the label, it is given, or there is none.

@@ -194,7 +194,7 @@ FIELDS = rows(
 - cputune  dict  cputune  fields=cputune
     The guest's share of the host's CPUs.
 - memtune  dict  memtune  fields=memtune
-    Limits of the host's memory.
+    Limits of the host's memory. V(9007199254740991 KiB) is no limit.
 - numatune  dict  numatune  fields=numatune
     Nodes of the host that the memory comes from.
 - blkiotune  dict  blkiotune  fields=blkiotune
