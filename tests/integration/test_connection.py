@@ -53,7 +53,8 @@ def test_commands_and_files_of_any_size(
     script.write_text('#!/bin/sh\necho "$1 $(id -u)"\n')
     (status, first), (_status, large), (_, ran) = play(
         host,
-        inventory(tmp_path, uri, {name: {}}),
+        # It has no table of users, which says where root's home is.
+        inventory(tmp_path, uri, {name: {"ansible_remote_tmp": "/tmp"}}),
         name,
         {"ansible.builtin.raw": "echo out; echo err >&2; pwd; exit 3"},
         {"ansible.builtin.raw": "head -c 9000000 /dev/zero | tr '\\0' x; echo err >&2"},
