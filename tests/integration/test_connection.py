@@ -106,9 +106,10 @@ def test_a_guest_that_cannot_be_reached_says_why(
     def said() -> dict[str, str]:
         answers = play(host, hosts, "all", {"ansible.builtin.raw": "true"}, ignore_unreachable=True)
         assert {status for status, _result in answers} <= {"unreachable", "ok"}, answers
-        return {result["msg"].split()[1]: result["msg"] for _status, result in answers if "msg" in result}
+        texts = [result["msg"] for _status, result in answers if "guest " in result.get("msg", "")]
+        return {text.partition("guest ")[2].split()[0]: text for text in texts}
 
-    found = until(lambda: (told := said()).get(f"{name}a") and told, "the first guest's agent forbids to run", 30)
+    found = until(lambda: (told := said()).get(f"{name}a") and told, "the first guest's agent forbids to run", 90)
     for letter, part in {
         "a": "does not allow guest-exec",
         "d": "agent is not connected",

@@ -61,7 +61,7 @@ def test_guests_are_found_with_their_addresses_and_reached(
     assert sorted(seen) == [f"{name}a", f"{name}b", f"{name}c"]
     assert [(item["address"], item["source"]) for item in seen[f"{name}a"][1]] == [(f"{subnet}.10", "lease")]
     assert [(item["address"], item["source"]) for item in seen[f"{name}b"][1]] == [(f"{subnet}.50", "agent")]
-    assert [seen[f"{name}{letter}"][2] for letter in "abc"] == [f"{subnet}.10", f"{subnet}.50", ""]
+    assert [seen[f"{name}{letter}"][2] for letter in "abc"] == [f"{subnet}.10", f"{subnet}.50", f"{name}c"]
     assert {f"network_{net}", "state_running"} <= set(seen[f"{name}a"][3])
     assert "tag_island" in seen[f"{name}c"][3]
     ran = {lines[0]: lines[1:] for lines in (item["stdout_lines"] for _status, item in told[3:])}
