@@ -127,7 +127,8 @@ EXAMPLES = r"""
     ansible_pipelining: true
   tasks:
     - name: Runs in a guest that has no network at all
-      ansible.builtin.command: uptime
+      ansible.builtin.setup:
+        gather_subset: [min]
 
 # In an inventory of one's own
 # all:

@@ -1,0 +1,197 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory through ansible-inventory, with libvirt's test driver as hypervisors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DOMAIN = """
+<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><title>{{{{ 1/0 }}}}</title>
+<memory>1048576</memory><vcpu>1</vcpu>
+<metadata><k:guest xmlns:k='urn:kvmfleet:libvirt:guest'>
+<k:tag>{tag}</k:tag><k:entry key='owner'>alice</k:entry></k:guest></metadata>
+<os><type arch='x86_64'>hvm</type></os>
+<devices><interface type='network'>
+<mac address='52:54:00:00:{high:02x}:{low:02x}'/><source network='default'/></interface></devices></domain>
+"""
+NETWORK = """
+<network><name>default</name><bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>
+"""
+
+
+class Told(NamedTuple):
+    """What ansible-inventory printed."""
+
+    hosts: dict[str, Any]
+    groups: dict[str, list[str]]
+    error: str
+    status: int
+
+
+def node(path: Path, names: list[str], salt: int = 0) -> str:
+    """The URI of a test hypervisor with these guests, which all run."""
+    domains = "".join(
+        DOMAIN.format(
+            name=name,
+            uuid=f"00000000-0000-4000-8000-{salt:04d}{number:08d}",
+            tag="odd" if number % 2 else "even",
+            high=number // 256,
+            low=number % 256,
+        )
+        for number, name in enumerate(names)
+    )
+    path.write_text(f"<node>{domains}{NETWORK}</node>")
+    return f"test://{path}"
+
+
+def inventory(folder: Path, name: str = "a.guests.yml", env: dict[str, str] | None = None, **options: Any) -> Told:
+    file = folder / name
+    (folder / "ansible.cfg").write_text("")
+    file.write_text(yaml.safe_dump({"plugin": "kvmfleet.libvirt.guests", **options}))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-inventory"), "-i", file, "--list", "--export"],
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "HOME": str(folder),
+            **(env or {}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    told = json.loads(done.stdout) if done.stdout else {}
+    hosts = plain(told.pop("_meta", {}).get("hostvars", {}))
+    groups = {name: item["hosts"] for name, item in told.items() if "hosts" in item}
+    return Told(hosts, groups, done.stderr, done.returncode)
+
+
+def plain(value: Any) -> Any:
+    """Without the marks of ansible-core 2.19 for texts that are no templates."""
+    if isinstance(value, dict):
+        return (
+            value["__ansible_unsafe"]
+            if "__ansible_unsafe" in value
+            else {key: plain(item) for key, item in value.items()}
+        )
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def test_guests_with_their_variables_groups_and_addresses(tmp_path: Path) -> None:
+    uri = node(tmp_path / "node.xml", ["g0", "g1", "x2"])
+    told = inventory(
+        tmp_path,
+        uris=[uri],
+        names=["g*"],
+        compose={"owner": "kvmfleet.metadata.owner"},
+        groups={"small": "kvmfleet.memory < 2000000000"},
+        keyed_groups=[{"key": "kvmfleet.metadata.owner", "prefix": "of"}],
+        strict=True,
+    )
+    assert told.error == ""
+    assert sorted(told.hosts) == ["g0", "g1"]
+    for group in ("kvm_guests", "state_running", "network_default", "small", "of_alice"):
+        assert told.groups[group] == ["g0", "g1"], group
+    assert (told.groups["tag_even"], told.groups["tag_odd"]) == (["g0"], ["g1"])
+    one = told.hosts["g1"]
+    assert one["owner"] == "alice"
+    assert one["kvmfleet"]["title"] == "{{ 1/0 }}"
+    assert one["ansible_guest_agent_uri"] == uri
+    assert one["ansible_guest_agent_guest"] == one["kvmfleet"]["uuid"]
+    # The test driver makes up an address for each interface.
+    assert one["ansible_host"] == one["kvmfleet"]["addresses"][0]["address"]
+    assert one["ansible_host"].startswith("192.168.122.")
+
+
+def test_two_hosts_with_guests_of_one_name_and_one_that_is_down(tmp_path: Path) -> None:
+    uris = [
+        node(tmp_path / "one.xml", ["web", "db"], 1),
+        node(tmp_path / "two.xml", ["web"], 2),
+        "qemu+tcp://127.0.0.1:1/system",
+    ]
+    told = inventory(tmp_path, uris=uris, group_by=["host"], address_sources=[])
+    host = next(name for name in told.groups if name.startswith("host_")).removeprefix("host_")
+    assert sorted(name.split(".")[0] for name in told.hosts) == ["db", "web", "web"]
+    assert len({told.hosts[name]["kvmfleet"]["host"] for name in told.hosts}) == 2
+    assert f"host_{host}_2" in told.groups
+    assert all("ansible_host" not in item for item in told.hosts.values())
+    assert told.error.count("127.0.0.1") >= 1
+    assert "was not asked for its guests" in " ".join(told.error.split())
+    refused = inventory(tmp_path, uris=uris, unreachable="error")
+    assert refused.hosts == {}
+    assert "was not asked for its guests" in " ".join(refused.error.split())
+
+
+def test_a_hypervisor_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho noise >&2\nexec sleep 60\n")
+    (tmp_path / "ssh").chmod(0o755)
+    uris = [node(tmp_path / "one.xml", ["web"]), f"qemu+ssh://hv/system?command={tmp_path}/ssh"]
+    start = time.monotonic()
+    told = inventory(tmp_path, uris=uris, timeout=2)
+    assert list(told.hosts) == ["web"]
+    assert "no answer within 2 s" in " ".join(told.error.split())
+    assert "noise" not in told.error
+    assert time.monotonic() - start < 30
+    left = subprocess.run(["pgrep", "-f", f"{tmp_path}/ssh"], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+def test_a_cache_answers_until_the_questions_change(tmp_path: Path) -> None:
+    env = {
+        "ANSIBLE_INVENTORY_CACHE": "true",
+        "ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+        "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(tmp_path / "cache"),
+    }
+    uri = node(tmp_path / "node.xml", ["one", "two"])
+    first = inventory(tmp_path, env=env, uris=[uri])
+    node(tmp_path / "node.xml", ["three"])
+    again = inventory(tmp_path, env=env, uris=[uri])
+    assert (again.error, again.hosts, again.groups) == ("", first.hosts, first.groups)
+    assert list(inventory(tmp_path, env=env, uris=[uri], states=["running"]).hosts) == ["three"]
+
+
+def test_an_incomplete_answer_is_not_kept(tmp_path: Path) -> None:
+    env = {
+        "ANSIBLE_INVENTORY_CACHE": "true",
+        "ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+        "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(tmp_path / "cache"),
+    }
+    uris = [node(tmp_path / "one.xml", ["one"]), f"test://{tmp_path}/two.xml"]
+    assert list(inventory(tmp_path, env=env, uris=uris).hosts) == ["one"]
+    node(tmp_path / "two.xml", ["two"], 2)
+    assert sorted(inventory(tmp_path, env=env, uris=uris).hosts) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"), [("guests.yml", True), ("x.guests.yaml", True), ("hosts.yml", False), ("myguests.yml", False)]
+)
+def test_names_of_files(tmp_path: Path, name: str, is_ours: bool) -> None:
+    told = inventory(tmp_path, name, uris=[node(tmp_path / "node.xml", ["one"])])
+    assert (list(told.hosts) == ["one"]) is is_ours
+
+
+def test_five_hundred_guests_within_a_second_of_libvirt(tmp_path: Path) -> None:
+    libvirt = pytest.importorskip("libvirt")
+    uri = node(tmp_path / "node.xml", [f"g{number}" for number in range(500)])
+    assert len(inventory(tmp_path, uris=[uri]).hosts) == 500
+    opened = libvirt.open(uri)
+    start = time.process_time()
+    told = [domain.XMLDesc(0) for domain, _stats in opened.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)]
+    assert (len(told), time.process_time() - start < 1) == (500, True)
+    opened.close()

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks in guests through their agents. The tiny guest has a shell and no Python: raw and script work there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet import ROOT, Host, Task, until
+from inside import inventory, play, reach
+
+READY: dict[str, Any] = {"agent": True, "timeout": 120}
+
+# Moves a file into a guest and back, as copy and fetch do where there is Python.
+MOVE = """
+import hashlib, os, sys
+from ansible.plugins.loader import connection_loader, init_plugin_loader
+from ansible.playbook.play_context import PlayContext
+init_plugin_loader([])
+uri, guest, sockets, folder = sys.argv[1:]
+connection = connection_loader.get("kvmfleet.libvirt.guest_agent", PlayContext(), "/dev/null")
+connection.set_options(direct={"uri": uri, "guest": guest, "sockets": sockets})
+for size in (0, 1, 98304, 98305, 5 << 20):
+    data = os.urandom(size)
+    open(f"{folder}/there", "wb").write(data)
+    connection.put_file(f"{folder}/there", "/tmp/it is here")
+    connection.fetch_file("/tmp/it is here", f"{folder}/back")
+    assert open(f"{folder}/back", "rb").read() == data, size
+data = os.urandom(300000)
+assert connection.exec_command("cat; echo e >&2; exit 7", in_data=data) == (7, data, b"e\\n")
+for call in (connection.put_file, connection.fetch_file):
+    try:
+        call(*(f"{folder}/there", "/no/such") if call == connection.put_file else ("/no/such", f"{folder}/back"))
+    except Exception as error:
+        print(type(error).__name__, error)
+print(connection.exec_command("ls -A /tmp | grep -c kvmfleet")[1].decode())
+connection.close()
+"""
+
+
+@pytest.mark.both
+def test_commands_and_files_of_any_size(
+    host: Host, name: str, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.run("domain", name=name, **tiny, state="running", wait_for=READY)
+    uri = reach(host, monkeypatch, tmp_path)
+    script = tmp_path / "script.sh"
+    script.write_text('#!/bin/sh\necho "$1 $(id -u)"\n')
+    (status, first), (_status, large), (_, ran) = play(
+        host,
+        # It has no table of users, which says where root's home is.
+        inventory(tmp_path, uri, {name: {"ansible_remote_tmp": "/tmp"}}),
+        name,
+        {"ansible.builtin.raw": "echo out; echo err >&2; pwd; exit 3"},
+        {"ansible.builtin.raw": "head -c 9000000 /dev/zero | tr '\\0' x; echo err >&2"},
+        {"ansible.builtin.script": f"{script} given"},
+    )
+    assert status == "failed"
+    assert (first["rc"], first["stdout_lines"], first["stderr_lines"]) == (3, ["out", "/root"], ["err"])
+    assert (large["stdout"] == "x" * 9_000_000, large["stderr_lines"]) == (True, ["err"])
+    assert ran["stdout_lines"] == ["given 0"]
+    done = subprocess.run(
+        [sys.executable, "-c", MOVE, uri, name, host.scratch, tmp_path],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    refused, missing, left = done.stdout.splitlines()[:3]
+    assert refused.startswith("AnsibleError ")
+    assert "/no/such cannot be written" in refused
+    assert missing.startswith("AnsibleError ")
+    assert "/no/such cannot be read" in missing
+    # The one that is there belongs to the command that counts.
+    assert left == "1"
+
+
+def test_a_guest_that_cannot_be_reached_says_why(
+    host: Host, name: str, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = {"memory": "64 MiB", "virt_type": "qemu"}
+    mute = f"<domain type='qemu'><name>{name}m</name><memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>"
+    host.play(
+        Task("domain", {"name": f"{name}a", **tiny, "state": "running", "wait_for": READY}),
+        Task("domain", {"name": f"{name}d", **silent, "state": "running"}),
+        Task("domain", {"name": f"{name}m", "xml": mute, "state": "running"}),
+        Task("domain", {"name": f"{name}o", **silent, "state": "stopped"}),
+        Task("domain", {"name": f"{name}p", **silent, "state": "paused"}),
+    )
+    uri = reach(host, monkeypatch, tmp_path)
+    guests = {f"{name}{letter}": {} for letter in "admopx"}
+    guests[f"{name}h"] = {"ansible_guest_agent_uri": "qemu+tcp://127.0.0.1:1/system"}
+    hosts = inventory(tmp_path, uri, guests)
+    # The agent of the first guest is started anew, and may run nothing from then on.
+    block = "sed -i 's/--statedir/--blacklist=guest-exec --statedir/' /sbin/agent;"
+    block += " setsid sh -c 'sleep 1; killall qemu-ga' >/dev/null 2>&1 &"
+    ((status, told),) = play(host, hosts, f"{name}a", {"ansible.builtin.raw": block})
+    assert (status, told["rc"]) == ("ok", 0)
+
+    def said() -> dict[str, str]:
+        answers = play(host, hosts, "all", {"ansible.builtin.raw": "true"}, ignore_unreachable=True)
+        assert {status for status, _result in answers} <= {"unreachable", "ok"}, answers
+        texts = [result["msg"] for _status, result in answers if "guest " in result.get("msg", "")]
+        return {text.partition("guest ")[2].split()[0]: text for text in texts}
+
+    found = until(lambda: (told := said()).get(f"{name}a") and told, "the first guest's agent forbids to run", 90)
+    for letter, part in {
+        "a": "does not allow guest-exec",
+        "d": "agent is not connected",
+        "m": "has no channel org.qemu.guest_agent.0",
+        "o": "is stopped, not running",
+        "p": "is paused, not running",
+        "x": "Domain not found",
+        "h": "unable to connect to server",
+    }.items():
+        assert part in found[f"{name}{letter}"], found[f"{name}{letter}"]
