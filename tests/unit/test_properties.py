@@ -158,6 +158,14 @@ ONE_FIELD: list[tuple[dict[str, Any], list[str]]] = [
     ({"graphics": [{"type": "vnc", "port": 5901}]}, ["graphics[vnc].port", "graphics[vnc].autoport"]),
     ({"videos": [{"model": "vga"}]}, ["videos[0].model"]),
     ({"rngs": [{"source": "/dev/hwrng"}]}, ["rngs[0].source"]),
+    ({"videos": [{"model": "qxl", "accel3d": True}]}, ["videos[0].model", "videos[0].accel3d"]),
+    (
+        {"interfaces": [{"network": "default", "vlan": {"tags": [{"id": 7}]}}]},
+        ["interfaces[52:54:00:c5:1e:02].vlan.tags"],
+    ),
+    ({"disks": [{"target": "vda", "iotune": {"total_iops_sec": 9}}]}, ["disks[vda].iotune.total_iops_sec"]),
+    ({"hostdevs": [{"pci": "03:00.0"}]}, ["hostdevs[0000:03:00.0]"]),
+    ({"vsock": {"cid": 7}}, ["vsock"]),
     ({"tpm": {"model": "tpm-crb"}}, ["tpm"]),
     ({"autostart": True}, ["autostart"]),
     ({"state": "stopped"}, ["state"]),
@@ -189,6 +197,15 @@ SECRETS = {
     "xml": {"xml": f"<domain><devices><graphics type='vnc' passwd='{SECRET}'/></devices></domain>"},
     "xml of a new device": {"xml": f"<domain><devices><graphics type='spice' passwd='{SECRET}'/></devices></domain>"},
     "a wrong password": {"graphics": [{"type": "vnc", "password": SECRET + "\0"}]},
+    "a cookie": {
+        "disks": [
+            {
+                "target": "sdz",
+                "device": "cdrom",
+                "network": {"protocol": "https", "name": "x", "cookies": [{"name": "a", "value": SECRET}]},
+            }
+        ]
+    },
     "a wrong seed": {"cloud_init": {"user_data": [SECRET]}},
 }
 

@@ -320,7 +320,7 @@ def _names(items: list[Declared]) -> list[str]:
     count: dict[str, int] = {}
     names = []
     for item in items:
-        source = item.get("network") or item.get("bridge") or " ".join(_end(item)[1:]).strip()
+        source = item.get("network") or item.get("bridge") or " ".join(_end(item)[1:]).strip() or item.get("type") or ""
         place = count.get(source, 0)
         count[source] = place + 1
         names.append(item.get("name") or f"{source}#{place}")

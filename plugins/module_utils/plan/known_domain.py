@@ -94,7 +94,18 @@ DOMAIN_KEYS: dict[str, Key] = {
 }
 
 # A changed source type makes the old source meaningless; a changed bus the old address (virt-manager does the same).
-_NETWORK = ("host", "auth", "snapshot", "config", "initiator", "ssl", "cookies", "readahead", "timeout", "identity")
+_NETWORK: tuple[str, ...] = (
+    "host",
+    "auth",
+    "snapshot",
+    "config",
+    "initiator",
+    "ssl",
+    "cookies",
+    "readahead",
+    "timeout",
+    "identity",
+)
 _NETWORK += ("knownHosts", "reconnect", "@query", "@tls", "@tlsHostname")
 _SECRETS = (
     "devices/disk/source/encryption/secret",

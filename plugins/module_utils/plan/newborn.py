@@ -136,7 +136,8 @@ def _add_devices(want: Wanted, root: tree.Element) -> None:
     present, wanted = root.findall(path), [node for node in want.document.findall(path) if not node.get(ABSENT)]
     after = dict(zip(keys_among(want.rules, path, present) or [], present))
     for key in doomed(want, ownership.read(root).keys):
-        after.pop(key.rpartition("[")[2].rstrip("]") if key.startswith(path + "[") else None, None)
+        if key.startswith(path + "["):
+            after.pop(key.rpartition("[")[2].rstrip("]"), None)
     after.update(zip(keys_among(want.rules, path, wanted) or [], wanted))
     extra = device_memory(list(after.values()))
     for document in {want.document, want.typed} if extra else ():
