@@ -83,4 +83,4 @@ def _settled(stack: Stack) -> Stack:
         else dict(item, restart="never")
         for item in stack.get("domains") or []
     ]
-    return dict(stack, domains=domains)
+    return dict(stack, domains=domains, networks=[dict(item, restart="never") for item in stack.get("networks") or []])

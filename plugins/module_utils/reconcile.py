@@ -74,6 +74,7 @@ def scope_of(stack: Stack) -> Scope:
             for interface in item.get("interfaces") or []
             if interface.get("mac")
         ),
+        networks=frozenset(item["name"] for item in stack.get("networks") or []),
     )
 
 

@@ -23,8 +23,11 @@ else:
 
 Element = Any
 
-# The namespaces that a path may name (https://libvirt.org/formatdomain.html, https://libvirt.org/drvqemu.html).
-NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+# The namespaces that a path may name (https://libvirt.org/drvqemu.html, https://libvirt.org/formatnetwork.html).
+NAMESPACES = {
+    "qemu": "http://libvirt.org/schemas/domain/qemu/1.0",
+    "dnsmasq": "http://libvirt.org/schemas/network/dnsmasq/1.0",
+}
 _PREFIXES = {namespace: prefix for prefix, namespace in NAMESPACES.items()}
 
 

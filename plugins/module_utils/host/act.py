@@ -14,8 +14,10 @@ from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
 from ..plan.values import size_text
 from ..spec.kinds import KIND
+from . import act_network
 from .connection import Connection, HypervisorError, libvirt, with_flag
 from .content import BadContent, fetch, place_bytes
+from .fingerprints import fingerprinted
 from .seed import build_seed
 from .wait import until_balloon, until_gone, until_off
 
@@ -63,16 +65,6 @@ def _start_pool(_connection: Connection, pool: Any, _args: Args) -> None:
     # A directory is made when it is missing; an existing one and what is in it stay as they are.
     directory = tree.parse(pool.XMLDesc(0)).get("type") == "dir"
     with_flag(pool.create, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if directory else 0)
-
-
-def _define_network(connection: Connection, _network: Any, args: Args) -> None:
-    connection.open.networkDefineXML(args["xml"])
-
-
-def _update_network(_connection: Connection, network: Any, args: Args) -> None:
-    network.update(
-        args["command"], args["section"], args["parent"], args["xml"], libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
-    )
 
 
 def _autostart(_connection: Connection, thing: Any, args: Args) -> None:
@@ -247,36 +239,21 @@ def _metadata(_connection: Connection, domain: Any, args: Args) -> None:
     )
 
 
-def _fingerprinted(kind: str, xml: str, raw: str) -> tuple[tree.Element, ownership.Owned]:
-    """A definition as libvirt made it, and the ownership that says which raw XML it came from."""
-    root = tree.parse(xml)
-    definition = ownership.fingerprint(root, for_kind(KIND[kind]))
-    return root, ownership.read(root)._replace(declared=raw, definition=definition)
-
-
 def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> None:
     xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE)
-    _root, owned = _fingerprinted("domain", xml, args["raw"])
+    _root, owned = fingerprinted("domain", xml, args["raw"])
     text = ownership.as_text(owned)
     where = (ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, *where)
 
 
-def _fingerprint_network(connection: Connection, network: Any, args: Args) -> None:
-    root, owned = _fingerprinted("network", network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE), args["raw"])
-    ownership.write(root, owned)
-    connection.open.networkDefineXML(tree.text_of(root))
-
-
 VERBS: dict[tuple[str, str], Act] = {
+    **act_network.VERBS,
     ("pool", "define"): _define_pool,
     ("pool", "start"): _start_pool,
     ("pool", "stop"): _destroy,
     ("pool", "undefine"): _undefine,
     ("pool", "autostart"): _autostart,
-    ("network", "define"): _define_network,
-    ("network", "update"): _update_network,
-    ("network", "start"): _start,
     ("network", "stop"): _destroy,
     ("network", "undefine"): _undefine,
     ("network", "autostart"): _autostart,
@@ -288,7 +265,6 @@ VERBS: dict[tuple[str, str], Act] = {
     ("volume", "delete"): _delete_volume,
     ("domain", "define"): _define_domain,
     ("domain", "fingerprint"): _fingerprint_domain,
-    ("network", "fingerprint"): _fingerprint_network,
     ("domain", "start"): _start,
     ("domain", "shutdown"): _shutdown,
     ("domain", "destroy"): _destroy,

@@ -21,7 +21,7 @@ _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
-    macs: declared MAC addresses, whose other owners are read as well.
+    macs: declared MAC addresses, whose other owners are read as well. networks: names; the guests on them are read.
     """
 
     domains: frozenset[str]
@@ -29,6 +29,7 @@ class Scope(NamedTuple):
     everything: bool
     machines: bool
     macs: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -44,7 +45,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             uri=connection.uri,
             identity=_identity(connection),
             domains=domains,
-            networks=_listed(conn.listAllNetworks, _network),
+            networks=_listed(conn.listAllNetworks, lambda network: _network(network, scope)),
             pools={pool.name(): _pool(pool, scope, connection) for pool in conn.listAllStoragePools()},
             machines=machines,
             kvm=kvm,
@@ -105,11 +106,25 @@ def _unless_gone(read: Callable[[Any], Any], item: Any) -> Any:
         raise
 
 
-def _network(network: Any) -> Network:
+def _network(network: Any, scope: Scope) -> Network:
     active, persistent = bool(network.isActive()), bool(network.isPersistent())
     live = network.XMLDesc(0) if active else None
     inactive = with_flag(network.XMLDesc, libvirt.VIR_NETWORK_XML_INACTIVE) if persistent else live
-    return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
+    name = network.name()
+    attached = _attached(network) if active and name in scope.networks else ()
+    return Network(name, inactive, live, bool(persistent and network.autostart()), persistent, attached)
+
+
+def _attached(network: Any) -> tuple[str, ...]:
+    """The guests that are on a network. The number of connections in its definition is lost with each update of it."""
+    try:
+        ports = [tree.parse(port.XMLDesc(0)) for port in network.listAllPorts(0)]
+    except libvirt.libvirtError as error:
+        # A driver without ports, or one that went with its guest.
+        if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NETWORK_PORT):
+            raise
+        return ()
+    return tuple(sorted({tree.get(port, "owner/name") or "" for port in ports}))
 
 
 _FLAGS = (1, 4, 1024)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART

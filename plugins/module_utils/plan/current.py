@@ -37,13 +37,16 @@ class Pool(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A network. inactive: the persistent definition; live: the running one, None when inactive."""
+    """A network. inactive: the persistent definition; live: the running one, None when inactive. attached: the guests that
+    are on it now, as far as it is declared.
+    """
 
     name: str
     inactive: str
     live: str | None
     autostart: bool
     persistent: bool = True
+    attached: tuple[str, ...] = ()
 
 
 class Domain(NamedTuple):

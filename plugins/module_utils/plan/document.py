@@ -166,6 +166,8 @@ def _write_words(parent: tree.Element, path: str, words: list[str], where: str, 
     where, attribute = tree.split(path)
     above, _slash, tag = where.rpartition("/")
     container = tree.make(parent, above or ".")
+    if not words:
+        tree.make(container, tag).set(ABSENT, "yes")
     for word in words:
         try:
             values.VALUES["line"].encode(word)

@@ -21,6 +21,9 @@ from .words import read_value
 
 Exported = dict[str, Any]
 
+# An address with its prefix length, as libvirt writes it.
+ADDRESS = ("address", "prefix", "netmask", "family")
+
 
 def export_host(host: Host) -> dict[str, list[Exported]]:
     """Everything of the host that was read in full, by plural kind, sorted by name."""
@@ -160,6 +163,8 @@ def _restore_key(rest: tree.Element, whole: tree.Element, field: Field, rules: R
     """Put back what identifies an item; False if only its place does, so that its peers have to stay as well."""
     wanted = key_of(rules, at, whole, place)
     for option in field.fields:
+        if option.type == "cidr":
+            rest.attrib.update({part: whole.get(part) for part in ADDRESS if whole.get(part)})
         text = tree.get(whole, option.path) if option.path else None
         if key_of(rules, at, rest, place) == wanted and wanted != str(place):
             return True
@@ -180,7 +185,7 @@ def _erase(node: tree.Element, path: str) -> None:
     """Take a value out, and the elements that are empty without it."""
     where, attribute = tree.split(path)
     if where == "." and attribute is None:
-        for name in ("address", "prefix", "netmask", "family"):
+        for name in ADDRESS:
             node.attrib.pop(name, None)
         return
     for found in tree.find_all(node, where):

@@ -98,8 +98,7 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
                 have.attrib.pop(path[1:], None)
             continue
         parent = have.getparent() if path.startswith("../") else have
-        node = parent.find(path.replace("../", "")) if parent is not None else None
-        if node is not None:
+        for node in [] if parent is None else parent.findall(path.replace("../", "")):
             parent.remove(node)
 
 

@@ -164,7 +164,7 @@ def _truth(text: str) -> bool:
     return text in ("yes", "on", "1", "true")
 
 
-def _number(text: str) -> Any:
+def number(text: str) -> Any:
     """Numbers are equal whatever their base or leading zeros; what is no number is compared as it stands."""
     try:
         return int(text, 0) if text.lower().startswith("0x") else int(text)
@@ -224,7 +224,7 @@ VALUES: dict[str, Value] = {
     "path": Value(_path, _identity, _no_slash),
     "mac": Value(_mac, _lower, _lower),
     "uuid": Value(_uuid, _lower, _lower),
-    "int": Value(_integer, _as_int, _number),
+    "int": Value(_integer, _as_int, number),
     "float": Value(str, float, float),
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),

@@ -16,7 +16,25 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
 Args = Mapping[str, Any]
-SECTIONS = {4: "dhcp/host", 5: "dhcp/range", 10: "dns/host"}
+SECTIONS = {
+    4: "dhcp/host",
+    5: "dhcp/range",
+    7: "forward/interface",
+    9: "portgroup",
+    10: "dns/host",
+    11: "dns/txt",
+    12: "dns/srv",
+}
+# What makes two entries the same one to libvirt.
+SAME: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "dhcp/host": (("mac",), ("ip",), ("name",)),
+    "dhcp/range": (("start",),),
+    "forward/interface": (("dev",),),
+    "portgroup": (("name",),),
+    "dns/host": (("ip",),),
+    "dns/txt": (("name",),),
+    "dns/srv": (("service", "protocol", "domain", "target", "port"),),
+}
 
 
 def applied(host: Host, plan: Plan) -> Host:
@@ -102,6 +120,12 @@ def _network(name: str, network: Network | None, verb: str, args: Args) -> Netwo
     if verb == "update":
         assert network.live is not None
         return network._replace(live=_updated(network.live, args))
+    if verb == "describe":
+        assert network.live is not None
+        return network._replace(live=_plugged(network.live, verb, args))
+    if verb == "restart":
+        assert network.live is not None
+        return network._replace(live=network.inactive)
     found: Network | None = _common(network, verb, args)
     return found
 
@@ -120,11 +144,10 @@ def _updated(xml: str, args: Args) -> str:
     """virNetworkUpdate on a document."""
     root = tree.parse(xml)
     entry = tree.parse(args["xml"])
-    above, _slash, tag = SECTIONS[args["section"]].rpartition("/")
-    parent = root if above == "dns" else root.findall("ip")[args["parent"]]
-    peers = parent.findall(f"{above}/{tag}")
-    rule = {"host": ("mac", "ip"), "range": ("start",)}[tag]
-    same = [node for node in peers if any(entry.get(name) and node.get(name) == entry.get(name) for name in rule)]
+    where = SECTIONS[args["section"]]
+    above = where.rpartition("/")[0] or "."
+    parent = root.findall("ip")[args["parent"]] if above == "dhcp" else root
+    same = [node for node in parent.findall(where) if any(_alike(entry, node, names) for names in SAME[where])]
     if args["command"] == 3:
         assert not same, "libvirt refuses an entry that is there already"
         tree.make(parent, above).append(entry)
@@ -135,6 +158,10 @@ def _updated(xml: str, args: Args) -> str:
         else:
             tree.remove(same[0])
     return tree.text_of(root)
+
+
+def _alike(entry: Any, node: Any, names: tuple[str, ...]) -> bool:
+    return any(entry.get(name) for name in names) and all(entry.get(name) == node.get(name) for name in names)
 
 
 def _domain(name: str, domain: Domain | None, verb: str, args: Args) -> Domain | None:

@@ -86,7 +86,8 @@ def network_of(name: str, item: Mapping[str, Any]) -> Network:
     """A network; active unless it says otherwise."""
     xml = item.get("xml") or NETWORK.format(name=name)
     live = item.get("live", xml) if item.get("active", True) else None
-    return Network(name, xml, live, item.get("autostart", True), item.get("persistent", True))
+    attached = tuple(item.get("attached", ()))
+    return Network(name, xml, live, item.get("autostart", True), item.get("persistent", True), attached)
 
 
 def domain_of(name: str, item: Mapping[str, Any]) -> Domain:
