@@ -75,6 +75,7 @@ def scope_of(stack: Stack) -> Scope:
             if interface.get("mac")
         ),
         networks=frozenset(item["name"] for item in stack.get("networks") or []),
+        refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
 
 

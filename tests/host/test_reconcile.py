@@ -60,6 +60,12 @@ RICH = {
     "routes": [{"address": "10.51.0.0/16", "gateway": "192.168.51.2"}],
     "state": "active",
 }
+NFS = {
+    "name": "nfs",
+    "type": "netfs",
+    "path": "/nonexistent/nfs",
+    "source": {"hosts": [{"name": "a"}], "dir": "/export", "format": "nfs"},
+}
 STEPS: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "guest": [
         ({"domains": [GUEST]}, True),
@@ -104,6 +110,12 @@ STEPS: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({"pools": [{"name": "p", "path": "/nonexistent/p/"}]}, False),
         ({"pools": [{"name": "p", "state": "inactive"}]}, True),
         ({"pools": [{"name": "p", "state": "absent"}]}, True),
+    ],
+    "pool of files from a server": [
+        ({"pools": [NFS]}, True),
+        ({"pools": [{**NFS, "source": {"hosts": [{"name": "b"}]}}]}, True),
+        ({"pools": [{"name": "nfs", "state": "active", "refresh": True}]}, True),
+        ({"pools": [{"name": "nfs", "state": "absent"}]}, True),
     ],
     "volume": [
         ({"pools": [{"name": "p", "path": "/nonexistent/p", "state": "active"}]}, True),

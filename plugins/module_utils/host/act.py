@@ -14,8 +14,8 @@ from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
 from ..plan.values import size_text
 from ..spec.kinds import KIND
-from . import act_network
-from .connection import Connection, HypervisorError, libvirt, with_flag
+from . import act_network, act_pool
+from .connection import Connection, HypervisorError, libvirt
 from .content import BadContent, fetch, place_bytes
 from .fingerprints import fingerprinted
 from .seed import build_seed
@@ -55,16 +55,6 @@ def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
         "network": conn.networkLookupByName,
         "domain": conn.lookupByName,
     }[kind](name)
-
-
-def _define_pool(connection: Connection, _pool: Any, args: Args) -> None:
-    connection.open.storagePoolDefineXML(args["xml"], 0)
-
-
-def _start_pool(_connection: Connection, pool: Any, _args: Args) -> None:
-    # A directory is made when it is missing; an existing one and what is in it stay as they are.
-    directory = tree.parse(pool.XMLDesc(0)).get("type") == "dir"
-    with_flag(pool.create, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if directory else 0)
 
 
 def _autostart(_connection: Connection, thing: Any, args: Args) -> None:
@@ -249,8 +239,7 @@ def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> Non
 
 VERBS: dict[tuple[str, str], Act] = {
     **act_network.VERBS,
-    ("pool", "define"): _define_pool,
-    ("pool", "start"): _start_pool,
+    **act_pool.VERBS,
     ("pool", "stop"): _destroy,
     ("pool", "undefine"): _undefine,
     ("pool", "autostart"): _autostart,

@@ -22,6 +22,7 @@ class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
     macs: declared MAC addresses, whose other owners are read as well. networks: names; the guests on them are read.
+    refresh: names of pools that libvirt is to read anew.
     """
 
     domains: frozenset[str]
@@ -30,6 +31,7 @@ class Scope(NamedTuple):
     machines: bool
     macs: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
+    refresh: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -171,6 +173,8 @@ def _domain(domain: Any, active: bool, persistent: bool, autostart: bool) -> Dom
 
 def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
     active, persistent = bool(pool.isActive()), bool(pool.isPersistent())
+    if active and pool.name() in scope.refresh:
+        pool.refresh(0)
     live = pool.XMLDesc(0) if active else None
     inactive = with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE) if persistent else live
     volumes: dict[str, Volume | None] = {}

@@ -128,7 +128,7 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
     if field.type == "dict":
         child = tree.find(node, path)
         taken = {} if child is None else _take(child, field.fields, rules, at)
-        if taken and _is_bare(child):
+        if child is not None and _is_bare(child):
             tree.remove(child)
         return taken or None
     value = read_value(node, field)

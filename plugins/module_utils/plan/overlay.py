@@ -194,13 +194,18 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
         if keys is not None:
             places = (Place(below, key, child) for key, child in zip(keys, children))
             edits.extend(Edit(below, None, place.node, (*trail, place)) for place in places)
-        elif rules.types.get(below) == "items":
+        elif rules.types.get(below) == "items" or _are_words(children[0], rules, below):
             edits.append(Edit(below, None, tuple(children), trail))
         else:
             for child in children:
                 _note_added(child, rules, below, trail, edits)
     if len(edits) == found:
         edits.append(Edit(where, None, node, trail))
+
+
+def _are_words(node: tree.Element, rules: Rules, where: str) -> bool:
+    """Whether elements like this one are the words of one option, as their texts or as an attribute of each."""
+    return "words" in (rules.types.get(where), *(rules.types.get(join(where, "@" + name)) for name in node.attrib))
 
 
 def _merge_keyed(

@@ -22,6 +22,7 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _CPUSET = re.compile(r"^\^?\d{1,5}(-\d{1,5})?(,\^?\d{1,5}(-\d{1,5})?)*$")
+_MODE = re.compile(r"^0?[0-7]{3}$")
 _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
@@ -152,6 +153,24 @@ def cidr(value: Any) -> str:
         raise ValueError(f"{text!r} is not an address with a prefix length: {error}") from error
 
 
+def _mode(value: Any) -> str:
+    """A directory's mode. YAML takes 0711 for the number 457; what cannot be such a number is refused, as 711 is.
+
+    libvirt knows no bits beyond 0777 (virStorageDefParsePerms in storage_conf.c).
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 0o700 <= value <= 0o777:
+            raise ValueError(f"the number {value} is no mode; write it as a string, '0711'")
+        return f"{value:04o}"
+    if not _MODE.match(str(value)):
+        raise ValueError(f"{value!r} is not a mode in octal, from '0000' to '0777'")
+    return f"{int(value, 8):04o}"
+
+
+def _octal(text: str) -> Any:
+    return int(text, 8) if _MODE.match(text) else text
+
+
 def _yes_no(value: Any) -> str:
     return "yes" if value else "no"
 
@@ -230,6 +249,7 @@ VALUES: dict[str, Value] = {
     "yes_no": Value(_yes_no, _truth, _truth),
     "on_off": Value(_on_off, _truth, _truth),
     "cpuset": Value(_cpuset, _identity, _numbers),
+    "mode": Value(_mode, _identity, _octal),
     "raw": Value(str, _identity, _identity),
 }
 

@@ -31,6 +31,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "flag": "bool",
     "bool": "bool",
     "float": "float",
+    "mode": "raw",
     "raw": "raw",
     "words": "list",
     "dict": "dict",

@@ -104,6 +104,12 @@ def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
             pool._replace(inactive=args["xml"], persistent=True) if pool else Pool(name, args["xml"], None, False, {})
         )
     assert pool is not None
+    if verb == "permit":
+        root = tree.parse(pool.live or "")
+        for key in ("mode", "owner", "group"):
+            if key in args:
+                tree.put(root, f"target/permissions/{key}", args[key])
+        return pool._replace(live=tree.text_of(root))
     found: Pool | None = _common(pool, verb, args)
     return found
 
