@@ -78,6 +78,7 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
         return errors[0] if len(errors) == 1 else f"{errors[0]} (and {len(errors) - 1} more)"
     parts: list[str] = []
     for kind, plural in (
+        ("secret", "secrets"),
         ("pool", "pools"),
         ("network", "networks"),
         ("volume", "volumes"),

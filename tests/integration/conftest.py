@@ -48,6 +48,7 @@ done
 for name in $(virsh -q pool-list --all --name | grep ^it); do
     virsh -q pool-destroy $name; virsh -q pool-undefine $name
 done
+for secret in $(virsh -q secret-list | awk '{print $1}'); do virsh -q secret-undefine $secret; done
 rm -rf AREA/it*
 """.replace("AREA", AREA)
 

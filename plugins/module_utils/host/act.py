@@ -14,7 +14,7 @@ from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
 from ..plan.values import size_text
 from ..spec.kinds import KIND
-from . import act_network, act_pool
+from . import act_network, act_pool, act_secret
 from .connection import Connection, HypervisorError, libvirt
 from .content import BadContent, fetch, place_bytes
 from .fingerprints import fingerprinted
@@ -46,7 +46,7 @@ def perform(connection: Connection, kind: str, name: str, verb: str, args: Args,
 
 def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
     conn = connection.open
-    if verb == "define":
+    if verb == "define" or kind == "secret":
         return None
     if kind == "volume":
         return conn.storagePoolLookupByName(name.partition("/")[0])
@@ -240,6 +240,7 @@ def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> Non
 VERBS: dict[tuple[str, str], Act] = {
     **act_network.VERBS,
     **act_pool.VERBS,
+    **act_secret.VERBS,
     ("pool", "stop"): _destroy,
     ("pool", "undefine"): _undefine,
     ("pool", "autostart"): _autostart,

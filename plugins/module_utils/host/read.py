@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import Domain, Host, Network, Pool, Volume
+from ..plan.current import Domain, Host, Network, Pool, Secret, Volume
 from .connection import Connection, libvirt, with_flag
 from .seed import digest_of_seed
 
@@ -22,7 +22,8 @@ class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
     macs: declared MAC addresses, whose other owners are read as well. networks: names; the guests on them are read.
-    refresh: names of pools that libvirt is to read anew.
+    refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
+    as "type/name"; "none" stands for all that have no use.
     """
 
     domains: frozenset[str]
@@ -32,6 +33,8 @@ class Scope(NamedTuple):
     macs: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
     refresh: frozenset[str] = frozenset()
+    secrets: bool = False
+    values: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -54,7 +57,35 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             arch=arch,
             driver=driver,
             complete=scope.everything,
+            secrets=_secrets(conn, scope) if scope.secrets or scope.everything else {},
         )
+
+
+def _secrets(conn: Any, scope: Scope) -> dict[str, Secret]:
+    """The secrets. A value is read only where one is declared."""
+    try:
+        listed = conn.listAllSecrets(0)
+    except libvirt.libvirtError as error:
+        if scope.secrets or error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return {}
+    found = (_unless_gone(lambda item: _secret(item, scope), secret) for secret in listed)
+    return {secret.name: secret for secret in found if secret is not None}
+
+
+def _secret(secret: Any, scope: Scope) -> Secret:
+    xml = secret.XMLDesc(0)
+    root = tree.parse(xml)
+    kind, uuid = tree.get(root, "usage/@type") or "none", secret.UUIDString()
+    name = f"{kind}/{secret.usageID() if kind != 'none' else uuid}"
+    value = None
+    if root.get("private") != "yes" and (name in scope.values or kind in scope.values):
+        try:
+            value = secret.value(0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
+                raise
+    return Secret(name, uuid, xml, value)
 
 
 def _disk_names(domains: Mapping[str, Domain]) -> frozenset[str]:
@@ -96,7 +127,13 @@ def _listed(call: Callable[[int], list[Any]], read: Callable[[Any], Any]) -> dic
 
 
 # An object may go between the list and the read of it; then it is simply not there.
-_GONE = ("VIR_ERR_NO_DOMAIN", "VIR_ERR_NO_NETWORK", "VIR_ERR_NO_STORAGE_POOL", "VIR_ERR_NO_STORAGE_VOL")
+_GONE = (
+    "VIR_ERR_NO_DOMAIN",
+    "VIR_ERR_NO_NETWORK",
+    "VIR_ERR_NO_STORAGE_POOL",
+    "VIR_ERR_NO_STORAGE_VOL",
+    "VIR_ERR_NO_SECRET",
+)
 
 
 def _unless_gone(read: Callable[[Any], Any], item: Any) -> Any:

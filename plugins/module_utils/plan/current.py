@@ -64,6 +64,17 @@ class Domain(NamedTuple):
     keeps: frozenset[str] = frozenset()
 
 
+class Secret(NamedTuple):
+    """A secret. name: its use, "ceph/client.admin", or "none/" and its UUID. inactive: its definition, which tells no value.
+    value: what it holds, None when it holds nothing, is private or was not read.
+    """
+
+    name: str
+    uuid: str
+    inactive: str
+    value: bytes | None = None
+
+
 class Host(NamedTuple):
     """A host as far as it was read.
 
@@ -82,3 +93,4 @@ class Host(NamedTuple):
     arch: str
     driver: str
     complete: bool
+    secrets: Mapping[str, Secret] = {}

@@ -15,7 +15,7 @@ from .. import tree
 from ..spec.field import Field, Kind
 from ..spec.kinds import KIND
 from . import ownership, values
-from .current import Domain, Host, Network, Pool, Volume
+from .current import Domain, Host, Network, Pool, Secret, Volume
 from .rules import Rules, for_kind, join, key_of
 from .words import read_value
 
@@ -28,6 +28,7 @@ ADDRESS = ("address", "prefix", "netmask", "family")
 def export_host(host: Host) -> dict[str, list[Exported]]:
     """Everything of the host that was read in full, by plural kind, sorted by name."""
     return {
+        "secrets": [_secret(host.secrets[name]) for name in sorted(host.secrets)],
         "pools": [_pool(host.pools[name]) for name in sorted(host.pools)],
         "networks": [_network(host.networks[name]) for name in sorted(host.networks)],
         "volumes": [_volume(volume, host) for pool in sorted(host.pools) for volume in _volumes(host.pools[pool])],
@@ -50,6 +51,14 @@ def _reserved(host: Host) -> dict[tuple[str, str], str]:
 
 def _volumes(pool: Pool) -> list[Volume]:
     return [volume for _name, volume in sorted(pool.volumes.items()) if volume is not None]
+
+
+def _secret(secret: Secret) -> Exported:
+    """A secret without its value, which is never told."""
+    kind, _slash, name = secret.name.partition("/")
+    root = tree.parse(secret.inactive)
+    tree.erase(root, "usage")
+    return dict(export(KIND["secret"], tree.text_of(root)), type=kind, name=name, state="present")
 
 
 def _pool(pool: Pool) -> Exported:

@@ -5,15 +5,24 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import (
+    Domain,
+    Host,
+    Network,
+    Pool,
+    Secret,
+    Volume,
+)
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import secret_of
 
 Args = Mapping[str, Any]
 SECTIONS = {
@@ -41,9 +50,12 @@ def applied(host: Host, plan: Plan) -> Host:
     """The host after every step of the plan was carried out."""
     pools, networks, domains = dict(host.pools), dict(host.networks), dict(host.domains)
     things: dict[str, dict[str, Any]] = {"pool": pools, "network": networks, "domain": domains}
+    secrets = dict(host.secrets)
     for item in in_order(plan):
         for step in item.steps:
-            if item.kind == "volume":
+            if item.kind == "secret":
+                _keep(secrets, step.verb, step.args)
+            elif item.kind == "volume":
                 pool, _slash, name = item.name.partition("/")
                 pools[pool] = _with_volume(pools, pool, name, step.verb, step.args)
             else:
@@ -51,7 +63,7 @@ def applied(host: Host, plan: Plan) -> Host:
                 things[item.kind].pop(item.name, None)
                 if after is not None:
                     things[item.kind][item.name] = after
-    return host._replace(pools=pools, networks=networks, domains=domains)
+    return host._replace(pools=pools, networks=networks, domains=domains, secrets=secrets)
 
 
 def in_order(plan: Plan) -> list[ObjectPlan]:
@@ -65,6 +77,19 @@ def in_order(plan: Plan) -> list[ObjectPlan]:
         order += ready
         left = [item for item in left if item not in ready]
     return order
+
+
+def _keep(secrets: dict[str, Secret], verb: str, args: Args) -> None:
+    """Do a step to a secret; the value of a private one cannot be read afterwards."""
+    before = next((secret for secret in secrets.values() if secret.uuid == args["uuid"]), None)
+    if verb == "undefine":
+        assert before is not None
+        del secrets[before.name]
+        return
+    xml = args["xml"] if verb == "define" else before.inactive if before else ""
+    after = secret_of({"xml": xml})
+    value = base64.b64decode(args["value"]) if args["value"] is not None else before.value if before else None
+    secrets[after.name] = after._replace(value=None if tree.parse(xml).get("private") == "yes" else value)
 
 
 def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, args: Args) -> Pool:
