@@ -79,6 +79,7 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
     parts: list[str] = []
     for kind, plural in (
         ("secret", "secrets"),
+        ("nwfilter", "filters"),
         ("pool", "pools"),
         ("network", "networks"),
         ("volume", "volumes"),

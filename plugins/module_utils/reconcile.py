@@ -76,6 +76,7 @@ def scope_of(stack: Stack) -> Scope:
         ),
         networks=frozenset(item["name"] for item in stack.get("networks") or []),
         secrets=bool(stack.get("secrets")),
+        nwfilters=bool(stack.get("nwfilters")),
         values=frozenset(_with_values(stack.get("secrets") or [])),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: stack
-short_description: Declare secrets, pools, networks, volumes and guests of a host together
+short_description: Declare secrets, filters, pools, networks, volumes and guests of a host together
 version_added: "0.1.0"
 description:
   - Declares everything on one host in one task, planned together, checked before the first write, applied in the order in which

@@ -53,8 +53,13 @@ def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
     return {
         "pool": conn.storagePoolLookupByName,
         "network": conn.networkLookupByName,
+        "nwfilter": conn.nwfilterLookupByName,
         "domain": conn.lookupByName,
     }[kind](name)
+
+
+def _define_nwfilter(connection: Connection, _filter: Any, args: Args) -> None:
+    connection.open.nwfilterDefineXML(args["xml"])
 
 
 def _autostart(_connection: Connection, thing: Any, args: Args) -> None:
@@ -238,6 +243,8 @@ def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> Non
 
 
 VERBS: dict[tuple[str, str], Act] = {
+    ("nwfilter", "define"): _define_nwfilter,
+    ("nwfilter", "undefine"): _undefine,
     **act_network.VERBS,
     **act_pool.VERBS,
     **act_secret.VERBS,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import Domain, Host, Network, Pool, Secret, Volume
+from ..plan.current import Domain, Filter, Host, Network, Pool, Secret, Volume
 from .connection import Connection, libvirt, with_flag
 from .seed import digest_of_seed
 
@@ -23,7 +23,7 @@ class Scope(NamedTuple):
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
     macs: declared MAC addresses, whose other owners are read as well. networks: names; the guests on them are read.
     refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
-    as "type/name"; "none" stands for all that have no use.
+    as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared.
     """
 
     domains: frozenset[str]
@@ -35,6 +35,7 @@ class Scope(NamedTuple):
     refresh: frozenset[str] = frozenset()
     secrets: bool = False
     values: frozenset[str] = frozenset()
+    nwfilters: bool = False
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -57,23 +58,32 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             arch=arch,
             driver=driver,
             complete=scope.everything,
-            secrets=_secrets(conn, scope) if scope.secrets or scope.everything else {},
+            secrets=_asked(scope, scope.secrets, conn.listAllSecrets, lambda secret: _secret(secret, scope)),
+            nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
         )
 
 
-def _secrets(conn: Any, scope: Scope) -> dict[str, Secret]:
-    """The secrets. A value is read only where one is declared."""
+def _asked(
+    scope: Scope, declared: bool, call: Callable[[int], list[Any]], read: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Objects of a kind that most runs do not declare, by name, if this one does or everything is wanted."""
+    if not declared and not scope.everything:
+        return {}
     try:
-        listed = conn.listAllSecrets(0)
+        found = [_unless_gone(read, item) for item in call(0)]
     except libvirt.libvirtError as error:
-        if scope.secrets or error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+        if declared or error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise
         return {}
-    found = (_unless_gone(lambda item: _secret(item, scope), secret) for secret in listed)
-    return {secret.name: secret for secret in found if secret is not None}
+    return {item.name: item for item in found if item is not None}
+
+
+def _nwfilter(found: Any) -> Filter:
+    return Filter(found.name(), found.XMLDesc(0))
 
 
 def _secret(secret: Any, scope: Scope) -> Secret:
+    """One secret. Its value is read only where one is declared."""
     xml = secret.XMLDesc(0)
     root = tree.parse(xml)
     kind, uuid = tree.get(root, "usage/@type") or "none", secret.UUIDString()

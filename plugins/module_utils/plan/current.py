@@ -75,6 +75,13 @@ class Secret(NamedTuple):
     value: bytes | None = None
 
 
+class Filter(NamedTuple):
+    """A network filter and its definition, which is true at once for guests that run."""
+
+    name: str
+    inactive: str
+
+
 class Host(NamedTuple):
     """A host as far as it was read.
 
@@ -94,3 +101,4 @@ class Host(NamedTuple):
     driver: str
     complete: bool
     secrets: Mapping[str, Secret] = {}
+    nwfilters: Mapping[str, Filter] = {}

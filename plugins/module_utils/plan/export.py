@@ -15,7 +15,8 @@ from .. import tree
 from ..spec.field import Field, Kind
 from ..spec.kinds import KIND
 from . import ownership, values
-from .current import Domain, Host, Network, Pool, Secret, Volume
+from .current import Domain, Filter, Host, Network, Pool, Secret, Volume
+from .nwfilter import LISTS, OF_LIBVIRT, entry_in_words
 from .rules import Rules, for_kind, join, key_of
 from .words import read_value
 
@@ -29,6 +30,7 @@ def export_host(host: Host) -> dict[str, list[Exported]]:
     """Everything of the host that was read in full, by plural kind, sorted by name."""
     return {
         "secrets": [_secret(host.secrets[name]) for name in sorted(host.secrets)],
+        "nwfilters": [_nwfilter(host.nwfilters[name]) for name in sorted(host.nwfilters) if name not in OF_LIBVIRT],
         "pools": [_pool(host.pools[name]) for name in sorted(host.pools)],
         "networks": [_network(host.networks[name]) for name in sorted(host.networks)],
         "volumes": [_volume(volume, host) for pool in sorted(host.pools) for volume in _volumes(host.pools[pool])],
@@ -59,6 +61,17 @@ def _secret(secret: Secret) -> Exported:
     root = tree.parse(secret.inactive)
     tree.erase(root, "usage")
     return dict(export(KIND["secret"], tree.text_of(root)), type=kind, name=name, state="present")
+
+
+def _nwfilter(found: Filter) -> Exported:
+    root = tree.parse(found.inactive)
+    told: Exported = {"state": "present"}
+    for option, tag in LISTS.items():
+        nodes = root.findall(tag)
+        told[option] = [entry_in_words(node) for node in nodes]
+        for node in nodes:
+            root.remove(node)
+    return dict(export(KIND["nwfilter"], tree.text_of(root)), **told)
 
 
 def _pool(pool: Pool) -> Exported:

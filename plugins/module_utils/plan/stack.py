@@ -14,6 +14,7 @@ from .current import Host
 from .domain import plan_absent, plan_domain
 from .guest import concrete, macs
 from .network import plan_network
+from .nwfilter import plan_nwfilter
 from .objects import Wanted, by_name, list_paths, wanted
 from .ownership import SEED
 from .plan import Id, ObjectPlan, Plan
@@ -23,6 +24,9 @@ from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
 from .values import VALUES
 from .volume import backing_order, plan_volume
+
+# The rank of what is made first and goes last.
+FIRST = 4
 
 Stack = Mapping[str, list[Declared]]
 
@@ -58,6 +62,7 @@ def plan_stack(stack: Stack, host: Host) -> Plan:
             plan_volume(item, site)
     problems.raise_any()
     plans = [plan_secret(item, site) for item in secrets]
+    plans += [plan_nwfilter(item, site) for item in named["nwfilter"].values()]
     plans += [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
     plans += _networks(site, wants)
     domains = [
@@ -161,19 +166,20 @@ def _networks(site: Site, wants: Mapping[Id, Wanted]) -> list[ObjectPlan]:
 
 def _ordered(plans: list[ObjectPlan]) -> list[ObjectPlan]:
     """Each with the needs that are in this plan. What goes, goes first: guests, then volumes, then networks and pools, then
-    secrets; of what is made, secrets come first, as pools, volumes and guests use them.
+    secrets and filters; of what is made, these come first, as the others use them.
     """
     present = {plan.id for plan in plans}
     going = {plan.id for plan in plans if plan.state == "absent"}
-    rank = {"domain": 0, "volume": 1, "network": 2, "pool": 3, "secret": 4}
+    rank = {"domain": 0, "volume": 1, "network": 2, "pool": 3, "secret": FIRST, "nwfilter": FIRST}
     result = []
     for plan in plans:
-        needs = {need for need in plan.needs if need in present and need not in going}
+        needs = {need for need in plan.needs if need in present and (need not in going or plan.kind == "nwfilter")}
         if plan.id in going:
             needs |= {other for other in going if rank[other[0]] < rank[plan.kind]}
         else:
             needs |= {other for other in going if other[0] == "domain"}
-            first = {other for other in present - going if other[0] == "secret"}
-            needs |= first if plan.kind != "secret" else set()
+            needs |= (
+                {other for other in present - going if rank[other[0]] == FIRST} if rank[plan.kind] != FIRST else set()
+            )
         result.append(plan._replace(needs=frozenset(needs - {plan.id})))
     return result

@@ -13,6 +13,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import (
     Domain,
+    Filter,
     Host,
     Network,
     Pool,
@@ -50,11 +51,15 @@ def applied(host: Host, plan: Plan) -> Host:
     """The host after every step of the plan was carried out."""
     pools, networks, domains = dict(host.pools), dict(host.networks), dict(host.domains)
     things: dict[str, dict[str, Any]] = {"pool": pools, "network": networks, "domain": domains}
-    secrets = dict(host.secrets)
+    secrets, nwfilters = dict(host.secrets), dict(host.nwfilters)
     for item in in_order(plan):
         for step in item.steps:
             if item.kind == "secret":
                 _keep(secrets, step.verb, step.args)
+            elif item.kind == "nwfilter":
+                nwfilters.pop(item.name, None)
+                if step.verb == "define":
+                    nwfilters[item.name] = Filter(item.name, step.args["xml"])
             elif item.kind == "volume":
                 pool, _slash, name = item.name.partition("/")
                 pools[pool] = _with_volume(pools, pool, name, step.verb, step.args)
@@ -63,7 +68,7 @@ def applied(host: Host, plan: Plan) -> Host:
                 things[item.kind].pop(item.name, None)
                 if after is not None:
                     things[item.kind][item.name] = after
-    return host._replace(pools=pools, networks=networks, domains=domains, secrets=secrets)
+    return host._replace(pools=pools, networks=networks, domains=domains, secrets=secrets, nwfilters=nwfilters)
 
 
 def in_order(plan: Plan) -> list[ObjectPlan]:

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import (
     Domain,
+    Filter,
     Host,
     Network,
     Pool,
@@ -65,6 +66,7 @@ def host_of(described: Mapping[str, Any]) -> Host:
         arch=described.get("arch", "x86_64"),
         driver=described.get("driver", "QEMU"),
         complete=True,
+        nwfilters={name: Filter(name, item["xml"]) for name, item in described.get("nwfilters", {}).items()},
         secrets={secret.name: secret for item in described.get("secrets", {}).values() for secret in [secret_of(item)]},
     )
 
