@@ -100,4 +100,6 @@ def _settled(stack: Stack) -> Stack:
         else dict(item, restart="never")
         for item in stack.get("domains") or []
     ]
-    return dict(stack, domains=domains)
+    networks = [dict(item, restart="never") for item in stack.get("networks") or []]
+    secrets = [dict(item, set_value="if_needed") for item in stack.get("secrets") or []]
+    return dict(stack, domains=domains, networks=networks, secrets=secrets)

@@ -45,6 +45,8 @@ def _object(item: ObjectPlan, result: Any, addresses: Mapping[str, list[str]], a
     }
     if result is not None and result.waiting:
         entry["declined"] = list(result.waiting)
+    if item.kind == "network":
+        entry["attached"] = list(item.facts.get("attached", ()))
     if item.kind == "domain":
         entry["uuid"] = item.facts.get("uuid")
         entry["addresses"] = list(addresses.get(item.name, []))
@@ -76,6 +78,8 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
         return errors[0] if len(errors) == 1 else f"{errors[0]} (and {len(errors) - 1} more)"
     parts: list[str] = []
     for kind, plural in (
+        ("secret", "secrets"),
+        ("nwfilter", "filters"),
         ("pool", "pools"),
         ("network", "networks"),
         ("volume", "volumes"),
@@ -92,4 +96,5 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
 
 def _waits(entry: dict[str, Any]) -> str:
     paths = ", ".join(change["path"] for change in entry["pending"]) or "; ".join(entry.get("declined", []))
-    return "{} waits for a restart: {}".format(entry["name"], paths)
+    guests = ", ".join(entry.get("attached", []))
+    return "{} waits for a restart: {}".format(entry["name"], paths) + (f" (in use by {guests})" if guests else "")

@@ -75,7 +75,20 @@ def scope_of(stack: Stack) -> Scope:
             for interface in item.get("interfaces") or []
             if interface.get("mac")
         ),
+        networks=frozenset(item["name"] for item in stack.get("networks") or []),
+        secrets=bool(stack.get("secrets")),
+        nwfilters=bool(stack.get("nwfilters")),
+        values=frozenset(_with_values(stack.get("secrets") or [])),
+        refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
+
+
+def _with_values(secrets: list[dict[str, Any]]) -> list[str]:
+    return [
+        "none" if item["type"] == "none" else "{type}/{name}".format(**item)
+        for item in secrets
+        if item["state"] != "absent" and (item.get("value") is not None or item.get("value_base64") is not None)
+    ]
 
 
 def _volume_names(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> list[str]:

@@ -25,8 +25,13 @@ else:
 
 Element = Any
 
-# The namespaces that a path may name (https://libvirt.org/formatdomain.html, https://libvirt.org/drvqemu.html).
-NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+# The namespaces that a path may name: https://libvirt.org/drvqemu.html, and formatnetwork.html, formatstorage.html there.
+NAMESPACES = {
+    "qemu": "http://libvirt.org/schemas/domain/qemu/1.0",
+    "dnsmasq": "http://libvirt.org/schemas/network/dnsmasq/1.0",
+    "fs": "http://libvirt.org/schemas/storagepool/fs/1.0",
+    "rbd": "http://libvirt.org/schemas/storagepool/rbd/1.0",
+}
 _NAMED = re.compile(r"\[@(\w+)='(\w+)'\]$")
 _PREFIXES = {namespace: prefix for prefix, namespace in NAMESPACES.items()}
 

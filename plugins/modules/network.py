@@ -12,7 +12,9 @@ version_added: "0.1.0"
 description:
   - Declares a libvirt network, idempotently; check mode predicts exactly what a run does.
   - A network that runs is changed through libvirt's network update where that is possible, so that no guest loses its connection;
-    what needs the network restarted is reported as pending.
+    what needs the network restarted is reported as pending, with the guests that are on it.
+  - Where O(restart) allows it, such a network is stopped and started, and the interfaces of its guests are put back on its bridge;
+    so they are whenever a network is started that guests are waiting for.
 author:
   - kvmfleet contributors (@kvmfleet)
 requirements:
@@ -35,6 +37,22 @@ EXAMPLES = r"""
           ranges: [{start: 192.168.122.2, end: 192.168.122.254}]
     state: active
     autostart: true
+
+- name: A bridge of Open vSwitch with classes of ports
+  kvmfleet.libvirt.network:
+    name: ovs
+    forward: {mode: bridge}
+    bridge: {name: ovsbr0}
+    virtualport: {type: openvswitch}
+    portgroups:
+      - {name: staff, default: true, vlan: {tags: [{id: 10}]}}
+      - {name: guests, vlan: {tags: [{id: 20}]}, bandwidth: {inbound: {average: 1000}}}
+
+- name: Another MTU, at the price of a moment without network
+  kvmfleet.libvirt.network:
+    name: default
+    mtu: 1400
+    restart: if_needed
 
 - name: A reserved address, added while guests use the network
   kvmfleet.libvirt.network:
@@ -84,6 +102,12 @@ objects:
       elements: str
       returned: always
       sample: ["disks[vdb]"]
+    attached:
+      description: The guests that are on a network which runs.
+      type: list
+      elements: str
+      returned: for networks
+      sample: [web1, web2]
     uuid: {description: UUID of a domain., type: str, returned: for domains, sample: 7b8d3c0e-7d3f-5f0a-9a43-0d6c1d0f6f11}
     addresses:
       description: Known IP addresses of a running domain.

@@ -31,6 +31,23 @@ EXAMPLES = r"""
     path: /var/lib/libvirt/images
     state: active
     autostart: true
+
+- name: An export of a server
+  kvmfleet.libvirt.pool:
+    name: shared
+    type: netfs
+    path: /srv/shared
+    source: {hosts: [{name: nas.example.org}], dir: /export/guests, format: nfs, protocol_version: "4.2"}
+    mount_options: [noatime]
+    state: active
+
+- name: A volume group, made on an empty disk
+  kvmfleet.libvirt.pool:
+    name: fast
+    type: logical
+    source: {name: fast, devices: [{path: /dev/nvme1n1}]}
+    build: true
+    state: active
 """
 
 RETURN = r"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: stack
-short_description: Declare pools, networks, volumes and guests of a host together
+short_description: Declare secrets, filters, pools, networks, volumes and guests of a host together
 version_added: "0.1.0"
 description:
   - Declares everything on one host in one task, planned together, checked before the first write, applied in the order in which
@@ -88,6 +88,12 @@ objects:
       elements: str
       returned: always
       sample: ["disks[vdb]"]
+    attached:
+      description: The guests that are on a network which runs.
+      type: list
+      elements: str
+      returned: for networks
+      sample: [web1, web2]
     uuid: {description: UUID of a domain., type: str, returned: for domains, sample: 7b8d3c0e-7d3f-5f0a-9a43-0d6c1d0f6f11}
     addresses:
       description: Known IP addresses of a running domain.

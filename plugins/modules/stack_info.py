@@ -10,8 +10,8 @@ module: stack_info
 short_description: Tell what is on a host in the shape that stack accepts
 version_added: "0.1.0"
 description:
-  - Gives pools, networks, volumes and guests of a host as M(kvmfleet.libvirt.stack) takes them; applied unchanged, they change
-    nothing. What has no option of its own comes as C(xml). Secrets are left out.
+  - Gives secrets, filters, pools, networks, volumes and guests of a host as M(kvmfleet.libvirt.stack) takes them; applied unchanged, they change
+    nothing. What has no option of its own comes as C(xml). Passwords and values of secrets are left out.
 author:
   - kvmfleet contributors (@kvmfleet)
 requirements:
@@ -45,6 +45,8 @@ stack:
   returned: success
   type: dict
   contains:
+    secrets: {description: Secrets without their values., type: list, elements: dict, returned: always, sample: [{name: client.a, type: ceph}]}
+    nwfilters: {description: Network filters but libvirt's own., type: list, elements: dict, returned: always, sample: [{name: web}]}
     pools: {description: Storage pools., type: list, elements: dict, returned: always, sample: [{name: default}]}
     networks: {description: Networks., type: list, elements: dict, returned: always, sample: [{name: default}]}
     volumes: {description: Volumes of active pools., type: list, elements: dict, returned: always, sample: [{name: web1-vda.qcow2}]}

@@ -39,6 +39,33 @@ NET = {
     "forward": {"mode": "nat"},
     "ips": [{"address": "192.168.50.1/24", "dhcp": {"ranges": [{"start": "192.168.50.2", "end": "192.168.50.99"}]}}],
 }
+SRV = {"service": "ldap", "protocol": "tcp", "domain": "lab.example", "target": "dc", "port": 389}
+RICH = {
+    "name": "rich",
+    "forward": {"mode": "nat", "nat": {"ipv6": True, "port": {"start": 2000, "end": 3000}}},
+    "dns": {"txts": [{"name": "a", "value": "1"}], "srvs": [SRV]},
+    "portgroups": [{"name": "a", "default": True, "vlan": {"trunk": True, "tags": [{"id": 3}]}}, {"name": "b"}],
+    "ips": [
+        {
+            "address": "192.168.51.1/24",
+            "tftp": "/srv/tftp",
+            "dhcp": {
+                "ranges": [{"start": "192.168.51.2", "end": "192.168.51.99", "lease": {"expiry": 2, "unit": "hours"}}],
+                "hosts": [{"name": "one", "ip": "192.168.51.11"}],
+                "bootp": {"file": "pxe.0"},
+            },
+        },
+        {"address": "fd00:51::1/64", "dhcp": {"hosts": [{"id": "00:03:00:01:52:54:00:00:07:01", "ip": "fd00:51::2"}]}},
+    ],
+    "routes": [{"address": "10.51.0.0/16", "gateway": "192.168.51.2"}],
+    "state": "active",
+}
+NFS = {
+    "name": "nfs",
+    "type": "netfs",
+    "path": "/nonexistent/nfs",
+    "source": {"hosts": [{"name": "a"}], "dir": "/export", "format": "nfs"},
+}
 STEPS: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "guest": [
         ({"domains": [GUEST]}, True),
@@ -59,12 +86,36 @@ STEPS: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({"networks": [{"name": "lab", "state": "inactive", "autostart": False}]}, True),
         ({"networks": [{"name": "lab", "state": "absent"}]}, True),
     ],
+    "network with records, ports and routes": [
+        ({"networks": [RICH]}, True),
+        (
+            {"networks": [{**RICH, "dns": {"txts": [{"name": "a", "value": "2"}], "srvs": [{**SRV, "priority": 3}]}}]},
+            True,
+        ),
+        ({"networks": [{**RICH, "portgroups": [{"name": "b", "default": True}]}]}, True),
+        ({"networks": [{"name": "rich", "portgroups": [], "dns": {"txts": [], "srvs": []}}]}, True),
+        ({"networks": [{"name": "rich", "state": "absent"}]}, True),
+    ],
+    "network on devices of the host": [
+        ({"networks": [{"name": "dev", "forward": {"mode": "bridge", "dev": "eth1"}, "state": "active"}]}, True),
+        ({"networks": [{"name": "dev", "forward": {"interfaces": [{"dev": "eth2"}]}}]}, True),
+        ({"networks": [{"name": "dev", "forward": {"interfaces": [{"dev": "eth3"}]}}]}, True),
+        ({"networks": [{"name": "dev", "state": "inactive"}]}, True),
+        ({"networks": [{**NET, "name": "dev", "forward": {"mode": "none"}}]}, True),
+        ({"networks": [{"name": "dev", "state": "absent"}]}, True),
+    ],
     "pool": [
         ({"pools": [{"name": "p", "path": "/nonexistent/p"}]}, True),
         ({"pools": [{"name": "p", "state": "active", "autostart": True}]}, True),
         ({"pools": [{"name": "p", "path": "/nonexistent/p/"}]}, False),
         ({"pools": [{"name": "p", "state": "inactive"}]}, True),
         ({"pools": [{"name": "p", "state": "absent"}]}, True),
+    ],
+    "pool of files from a server": [
+        ({"pools": [NFS]}, True),
+        ({"pools": [{**NFS, "source": {"hosts": [{"name": "b"}]}}]}, True),
+        ({"pools": [{"name": "nfs", "state": "active", "refresh": True}]}, True),
+        ({"pools": [{"name": "nfs", "state": "absent"}]}, True),
     ],
     "volume": [
         ({"pools": [{"name": "p", "path": "/nonexistent/p", "state": "active"}]}, True),

@@ -43,6 +43,10 @@ done
 for name in $(virsh -q pool-list --all --name | grep ^it); do
     virsh -q pool-destroy $name; virsh -q pool-undefine $name
 done
+for round in 1 2; do
+    for name in $(virsh -q nwfilter-list | awk '$2 ~ /^it/ {print $2}'); do virsh -q nwfilter-undefine $name; done
+done
+for secret in $(virsh -q secret-list | awk '{print $1}'); do virsh -q secret-undefine $secret; done
 rm -rf AREA/it*
 """.replace("AREA", AREA)
 

@@ -83,7 +83,16 @@ def main() -> None:
     told = virsh(wanted + [f"vol-list {pool}" for pool in pools])
     volumes = [(pool, line.split()[0]) for pool in pools for line in told[f"vol-list {pool}"].splitlines()]
     details = virsh([f"vol-dumpxml {name} --pool {pool}" for pool, name in volumes])
+    secrets = [line.split()[0] for line in virsh(["secret-list"])["secret-list"].splitlines()]
+    filters = [line.split()[1] for line in virsh(["nwfilter-list"])["nwfilter-list"].splitlines()]
+    rules = virsh([f"nwfilter-dumpxml {name}" for name in filters])
+    about = virsh([f"secret-{view} {uuid}" for uuid in secrets for view in ("dumpxml", "get-value")])
     document = {
+        "nwfilters": {name: {"inactive": rules[f"nwfilter-dumpxml {name}"]} for name in filters},
+        "secrets": {
+            uuid: {"inactive": about[f"secret-dumpxml {uuid}"], "value": about[f"secret-get-value {uuid}"]}
+            for uuid in secrets
+        },
         "domains": {name: domain(name, told) for name in domains},
         "networks": {name: other("net", name, told) for name in networks},
         "pools": {name: other("pool", name, told) for name in pools},

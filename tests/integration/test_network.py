@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
-from fleet import Host, Seen, Task
+from fleet import Host, Seen, Task, until
 
 MAC = "52:54:00:10:00:0"
 
@@ -177,6 +178,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ips": [{"address": "10.1.2.1/24", "dhcp": {"hosts": [{"mac": "52:54", "ip": "10.1.2.3"}]}}]}, "52:54"),
     ({"ips": [{"address": "10.1.2.1/24", "dhcp": {"ranges": [{"start": "10.9.2.3", "end": "10.9.2.4"}]}}]}, "10.9.2.3"),
     ({"xml": "<network><name>x</name><forward mode='teleport'/></network>"}, "forward"),
+    ({"forward": {"mode": "nat", "interfaces": [{"dev": "eth0"}, {"dev": "eth1"}]}}, "forward"),
+    ({"ips": [{"address": "10.1.2.1/24"}], "routes": [{"address": "10.3.0.1/16", "gateway": "10.1.2.2"}]}, "10.3.0.1"),
     ({"uuid": "00000000-0000-0000-0000-00000000000g"}, "uuid"),
 ]
 
@@ -188,3 +191,190 @@ def test_what_cannot_be_is_refused(host: Host, name: str) -> None:
 def test_names_that_are_no_names(host: Host) -> None:
     bad = ["../up", "a/b", "", ".", "new\nline", "x" * 300]
     host.refuses("network", [({"name": name, "ips": [{"address": "10.1.2.1/24"}]}, "name") for name in bad])
+
+
+SRV = {"service": "ldap", "protocol": "tcp", "domain": "lab.example", "target": "dc.lab.example", "port": 389}
+
+
+def test_everything_about_a_network_that_this_host_can_run(host: Host, name: str, subnet: str) -> None:
+    """libvirt takes each option, starts the network with it, and the second run finds it as declared."""
+    dhcp = {
+        "ranges": [{"start": f"{subnet}.100", "end": f"{subnet}.150", "lease": {"expiry": 2, "unit": "hours"}}],
+        "hosts": [
+            {"name": "byname", "ip": f"{subnet}.11"},
+            {"mac": f"{MAC}1", "ip": f"{subnet}.12", "lease": {"expiry": 0}},
+        ],
+        "bootp": {"file": "pxelinux.0", "server": f"{subnet}.2"},
+    }
+    dhcp6 = {
+        "ranges": [{"start": "fd00:77::100", "end": "fd00:77::1ff"}],
+        "hosts": [{"id": "00:03:00:01:52:54:00:10:00:01", "name": "six", "ip": "fd00:77::11"}],
+    }
+    made = host.converge(
+        "network",
+        name=name,
+        ipv6=True,
+        trust_guest_rx_filters=False,
+        forward={"mode": "nat", "dev": "host0", "nat": {"ipv6": True, "port": {"start": 2000, "end": 3000}}},
+        bridge={"name": f"{name}x", "stp": True, "delay": 0, "mac_table_manager": "kernel"},
+        mtu=1400,
+        mac="52:54:00:77:77:77",
+        domain={"name": "lab.example", "local_only": True},
+        dns={
+            "forward_plain_names": False,
+            "forwarders": [{"addr": "10.0.0.53", "domain": "corp.example"}],
+            "hosts": [{"ip": f"{subnet}.9", "hostnames": ["files", "files2"]}],
+            "txts": [{"name": "motd", "value": "hello"}],
+            "srvs": [{**SRV, "priority": 1, "weight": 2}],
+        },
+        portgroups=[{"name": "a", "default": True}, {"name": "b", "bandwidth": {"inbound": {"average": 1000}}}],
+        port={"isolated": True},
+        ips=[
+            {"address": f"{subnet}.1/24", "local_ptr": True, "tftp": "/srv", "dhcp": dhcp},
+            {"address": "fd00:77::1/64", "dhcp": dhcp6},
+        ],
+        routes=[{"address": "10.200.0.0/16", "gateway": f"{subnet}.2", "metric": 3}],
+        dnsmasq_options=["no-ping"],
+        state="active",
+    )
+    assert made.after.network(name, "route/@gateway", "live") == f"{subnet}.2"
+    conf = host.sh(f"cat /var/lib/libvirt/dnsmasq/{name}.conf")
+    for line in (
+        "no-ping",
+        f"dhcp-range={subnet}.100,{subnet}.150,255.255.255.0,2h",
+        "enable-tftp",
+        "txt-record=motd,hello",
+    ):
+        assert line in conf.splitlines()
+    exported = host.run("stack_info", networks=[name], pools=[], volumes=[], domains=[]).data["stack"]["networks"][0]
+    assert "xml" not in exported, exported["xml"]
+    host.converge("network", changed=False, **exported)
+
+
+@pytest.mark.both
+def test_what_a_network_without_addresses_can_be(host: Host, name: str) -> None:
+    """Modes that need hardware are defined and not started."""
+    tasks: list[dict[str, Any]] = [
+        {"forward": {"mode": "vepa", "interfaces": [{"dev": "eth1"}, {"dev": "eth2"}]}},
+        {"forward": {"mode": "hostdev", "managed": True, "driver": {"name": "vfio"}, "pf": "eth3"}},
+        {
+            "forward": {"mode": "bridge"},
+            "bridge": {"name": "ovs0"},
+            "virtualport": {"type": "openvswitch", "profileid": "lab"},
+            "vlan": {"tags": [{"id": 3}, {"id": 4, "native_mode": "tagged"}]},
+            "portgroups": [
+                {
+                    "name": "a",
+                    "vlan": {"trunk": True, "tags": [{"id": 5}]},
+                    "virtualport": {"type": "openvswitch", "profileid": "x"},
+                }
+            ],
+        },
+    ]
+    for number, fields in enumerate(tasks):
+        options = {"name": f"{name}{number}", **fields}
+        again = [Task("network", options), Task("stack_info", {"networks": [options["name"]]})]
+        made, second, told = host.play(Task("network", options), *again)
+        assert (made.changed, made.failed, second.changed, second.failed) == (True, False, False, False), made.data
+        (exported,) = told.data["stack"]["networks"]
+        assert "xml" not in exported, exported["xml"]
+        (last,) = host.play(Task("network", exported))
+        assert (last.changed, last.failed) == (False, False), last.data
+
+
+@pytest.mark.both
+def test_records_and_portgroups_change_while_the_network_runs(host: Host, name: str, subnet: str) -> None:
+    fields: dict[str, Any] = {"name": name, "ips": [{"address": f"{subnet}.1/24"}], "state": "active"}
+    steps: list[dict[str, Any]] = [
+        {"dns": {"txts": [{"name": "a", "value": "1"}], "srvs": [SRV]}, "portgroups": [{"name": "a", "default": True}]},
+        {
+            "dns": {"txts": [{"name": "a", "value": "2"}], "srvs": [{**SRV, "priority": 3}]},
+            "portgroups": [
+                {"name": "b", "default": True},
+                {"name": "a", "default": False, "bandwidth": {"inbound": {"average": 99}}},
+            ],
+        },
+        {"dns": {"txts": [], "srvs": []}, "portgroups": []},
+    ]
+    host.run("network", **fields)
+    links = host.see().all["links"]
+    for step in steps:
+        done = host.converge("network", **fields, **step)
+        assert done.run.pending == set()
+        assert done.after.all["links"] == links
+        for path in ("dns/txt", "dns/srv", "portgroup"):
+            assert _views(done.after, name, path, "inactive") == _views(done.after, name, path, "live"), path
+
+
+def _views(seen: Seen, name: str, path: str, view: str) -> list[dict[str, str]]:
+    return [node.attrib for node in seen.xml("networks", name, view).iterfind(path)]
+
+
+@pytest.mark.both
+def test_devices_of_the_host_come_and_go_while_the_network_runs(host: Host, name: str) -> None:
+    for devices in (["host0"], ["host0", "lo"], ["lo"]):
+        forward = {"mode": "vepa", "interfaces": [{"dev": device} for device in devices]}
+        done = host.converge("network", name=name, forward=forward, state="active")
+        assert done.run.pending == set()
+        for view in ("inactive", "live"):
+            assert [item["dev"] for item in _views(done.after, name, "forward/interface", view)] == devices
+
+
+def test_no_ping_is_lost_through_live_changes_and_few_through_a_restart(
+    host: Host, name: str, net: str, subnet: str, tiny: dict[str, Any]
+) -> None:
+    """A guest pings its host fifty times a second; then the network is restarted under it, and it is there again."""
+    host.virsh(f"net-destroy {net}")
+    base = {"name": net, "state": "active", "dns": {"enable": True}, "dnsmasq_options": ["no-ping"]}
+    host.run("network", **base)
+    host.run(
+        "domain",
+        name=name,
+        **tiny,
+        interfaces=[{"network": net}],
+        state="running",
+        wait_for={"address": True, "agent": True},
+    )
+    address = host.run("domain", name=name).only["addresses"][0]
+    ping = f"ping -n -i 0.02 -W 1 {address}"
+    host.sh(f"nohup {ping} > /tmp/{name}.ping 2>&1 & echo $! > /tmp/{name}.pid")
+
+    def declared(**more: Any) -> dict[str, Any]:
+        return {**base, "ips": [{"address": f"{subnet}.1/24", "dhcp": more.pop("dhcp", {})}], **more}
+
+    one, two = ({"mac": f"{MAC}{number}", "ip": f"{subnet}.{10 + number}"} for number in (1, 2))
+    changes = [
+        declared(dhcp={"hosts": [one]}),
+        declared(dhcp={"hosts": [{**one, "ip": f"{subnet}.33"}, two]}),
+        declared(dhcp={"hosts": [two]}),
+        declared(dhcp={"ranges": [{"start": f"{subnet}.90", "end": f"{subnet}.220"}]}),
+        declared(dns={"hosts": [{"ip": f"{subnet}.9", "hostnames": ["a.example"]}]}),
+        declared(dns={"hosts": [{"ip": f"{subnet}.9", "hostnames": ["a.example", "b.example"]}]}),
+        declared(dns={"txts": [{"name": "a", "value": "1"}], "srvs": [SRV]}),
+        declared(dns={"txts": [{"name": "a", "value": "2"}], "srvs": []}),
+        declared(portgroups=[{"name": "a", "default": True}]),
+        declared(portgroups=[]),
+    ]
+    for done in host.play(*(Task("network", options) for options in changes)):
+        assert done.changed, done.data
+        assert not done.failed, done.data
+        assert done.pending == set()
+        assert done.only["attached"] == [name]
+    host.sh(f"kill -INT $(cat /tmp/{name}.pid); sleep 0.5")
+    report = host.sh(f"tail -2 /tmp/{name}.ping; rm /tmp/{name}.ping /tmp/{name}.pid")
+    sent, received = (int(word) for word in re.findall(r"(\d+) (?:packets transmitted|received)", report))
+    assert sent > 200, report
+    assert received == sent, report
+
+    waits = host.run("network", **base, mtu=1400)
+    assert waits.pending == {"mtu"}
+    assert f"waits for a restart: mtu (in use by {name})" in waits.msg
+    again = host.converge("network", **base, mtu=1400, restart="if_needed")
+    assert again.run.changes == {"state": ("active", "active anew")}
+    assert again.run.only["attached"] == [name]
+    assert again.after.network(net, "mtu/@size", "live") == "1400"
+    tap = again.after.domain(name, "devices/interface/target/@dev", "live")
+    assert again.after.all["links"][tap]["master"] == f"{name}br"
+    # A bridge with the spanning tree protocol forwards some seconds after it began.
+    until(lambda: "1 received" in host.sh(f"ping -n -c 1 -W 1 {address}", check=False), "the guest answers", 15)
+    assert again.after.network(net, "@connections", "live") == "1", "libvirt counts the guest again"

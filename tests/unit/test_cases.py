@@ -78,4 +78,5 @@ def settled(stack: Stack) -> Stack:
     domains = [
         dict(item, state="running") if item["state"] in ("restarted", "reset") else item for item in stack["domains"]
     ]
-    return dict(stack, domains=domains)
+    secrets = [dict(item, set_value="if_needed") for item in stack["secrets"]]
+    return dict(stack, domains=domains, secrets=secrets)

@@ -14,8 +14,10 @@ from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
 from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
-from .connection import Connection, HypervisorError, libvirt, with_flag
+from . import act_network, act_pool, act_secret
+from .connection import Connection, HypervisorError, libvirt
 from .content import BadContent, fetch, place_bytes
+from .fingerprints import fingerprinted
 from .seed import build_seed
 from .wait import until_balloon, until_gone, until_off
 
@@ -44,35 +46,20 @@ def perform(connection: Connection, kind: str, name: str, verb: str, args: Args,
 
 def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
     conn = connection.open
-    if verb == "define":
+    if verb == "define" or kind == "secret":
         return None
     if kind == "volume":
         return conn.storagePoolLookupByName(name.partition("/")[0])
     return {
         "pool": conn.storagePoolLookupByName,
         "network": conn.networkLookupByName,
+        "nwfilter": conn.nwfilterLookupByName,
         "domain": conn.lookupByName,
     }[kind](name)
 
 
-def _define_pool(connection: Connection, _pool: Any, args: Args) -> None:
-    connection.open.storagePoolDefineXML(args["xml"], 0)
-
-
-def _start_pool(_connection: Connection, pool: Any, _args: Args) -> None:
-    # A directory is made when it is missing; an existing one and what is in it stay as they are.
-    directory = tree.parse(pool.XMLDesc(0)).get("type") == "dir"
-    with_flag(pool.create, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if directory else 0)
-
-
-def _define_network(connection: Connection, _network: Any, args: Args) -> None:
-    connection.open.networkDefineXML(args["xml"])
-
-
-def _update_network(_connection: Connection, network: Any, args: Args) -> None:
-    network.update(
-        args["command"], args["section"], args["parent"], args["xml"], libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
-    )
+def _define_nwfilter(connection: Connection, _filter: Any, args: Args) -> None:
+    connection.open.nwfilterDefineXML(args["xml"])
 
 
 def _autostart(_connection: Connection, thing: Any, args: Args) -> None:
@@ -311,36 +298,23 @@ def _metadata(_connection: Connection, domain: Any, args: Args) -> None:
     )
 
 
-def _fingerprinted(kind: str, xml: str, raw: str) -> tuple[tree.Element, ownership.Owned]:
-    """A definition as libvirt made it, and the ownership that says which raw XML it came from."""
-    root = tree.parse(xml)
-    definition = ownership.fingerprint(root, for_kind(KIND[kind]))
-    return root, ownership.read(root)._replace(declared=raw, definition=definition)
-
-
 def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> None:
     xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE)
-    _root, owned = _fingerprinted("domain", xml, args["raw"])
+    _root, owned = fingerprinted("domain", xml, args["raw"])
     text = ownership.as_text(owned)
     where = (ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, *where)
 
 
-def _fingerprint_network(connection: Connection, network: Any, args: Args) -> None:
-    root, owned = _fingerprinted("network", network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE), args["raw"])
-    ownership.write(root, owned)
-    connection.open.networkDefineXML(tree.text_of(root))
-
-
 VERBS: dict[tuple[str, str], Act] = {
-    ("pool", "define"): _define_pool,
-    ("pool", "start"): _start_pool,
+    ("nwfilter", "define"): _define_nwfilter,
+    ("nwfilter", "undefine"): _undefine,
+    **act_network.VERBS,
+    **act_pool.VERBS,
+    **act_secret.VERBS,
     ("pool", "stop"): _destroy,
     ("pool", "undefine"): _undefine,
     ("pool", "autostart"): _autostart,
-    ("network", "define"): _define_network,
-    ("network", "update"): _update_network,
-    ("network", "start"): _start,
     ("network", "stop"): _destroy,
     ("network", "undefine"): _undefine,
     ("network", "autostart"): _autostart,
@@ -352,7 +326,6 @@ VERBS: dict[tuple[str, str], Act] = {
     ("volume", "delete"): _delete_volume,
     ("domain", "define"): _define_domain,
     ("domain", "fingerprint"): _fingerprint_domain,
-    ("network", "fingerprint"): _fingerprint_network,
     ("domain", "start"): _start,
     ("domain", "shutdown"): _shutdown,
     ("domain", "destroy"): _destroy,

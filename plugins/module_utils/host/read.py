@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import Domain, Host, Network, Pool, Volume
+from ..plan.current import Domain, Filter, Host, Network, Pool, Secret, Volume
 from .connection import Connection, libvirt, with_flag
 from .seed import digest_of_seed
 
@@ -22,7 +22,9 @@ class Scope(NamedTuple):
     """What has to be read in full. domains: names. volumes: names, in whatever pool. everything: all guests and volumes.
     machines: whether names of machine types will be compared; guests that are not there yet need them in any case.
     macs: declared MAC addresses, whose other owners are read as well. sized: guests whose disks' volumes are looked at, since
-    a size is declared.
+    a size is declared. networks: names; the guests on them are read.
+    refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
+    as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared.
     """
 
     domains: frozenset[str]
@@ -31,6 +33,11 @@ class Scope(NamedTuple):
     machines: bool
     macs: frozenset[str] = frozenset()
     sized: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    refresh: frozenset[str] = frozenset()
+    secrets: bool = False
+    values: frozenset[str] = frozenset()
+    nwfilters: bool = False
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -46,14 +53,51 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             uri=connection.uri,
             identity=_identity(connection),
             domains=domains,
-            networks=_listed(conn.listAllNetworks, _network),
+            networks=_listed(conn.listAllNetworks, lambda network: _network(network, scope)),
             pools={pool.name(): _pool(pool, scope, connection) for pool in conn.listAllStoragePools()},
             machines=machines,
             kvm=kvm,
             arch=arch,
             driver=driver,
             complete=scope.everything,
+            secrets=_asked(scope, scope.secrets, conn.listAllSecrets, lambda secret: _secret(secret, scope)),
+            nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
         )
+
+
+def _asked(
+    scope: Scope, declared: bool, call: Callable[[int], list[Any]], read: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Objects of a kind that most runs do not declare, by name, if this one does or everything is wanted."""
+    if not declared and not scope.everything:
+        return {}
+    try:
+        found = [_unless_gone(read, item) for item in call(0)]
+    except libvirt.libvirtError as error:
+        if declared or error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return {}
+    return {item.name: item for item in found if item is not None}
+
+
+def _nwfilter(found: Any) -> Filter:
+    return Filter(found.name(), found.XMLDesc(0))
+
+
+def _secret(secret: Any, scope: Scope) -> Secret:
+    """One secret. Its value is read only where one is declared."""
+    xml = secret.XMLDesc(0)
+    root = tree.parse(xml)
+    kind, uuid = tree.get(root, "usage/@type") or "none", secret.UUIDString()
+    name = f"{kind}/{secret.usageID() if kind != 'none' else uuid}"
+    value = None
+    if root.get("private") != "yes" and (name in scope.values or kind in scope.values):
+        try:
+            value = secret.value(0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
+                raise
+    return Secret(name, uuid, xml, value)
 
 
 def _disk_names(domains: Mapping[str, Domain], sized: frozenset[str]) -> frozenset[str]:
@@ -95,7 +139,13 @@ def _listed(call: Callable[[int], list[Any]], read: Callable[[Any], Any]) -> dic
 
 
 # An object may go between the list and the read of it; then it is simply not there.
-_GONE = ("VIR_ERR_NO_DOMAIN", "VIR_ERR_NO_NETWORK", "VIR_ERR_NO_STORAGE_POOL", "VIR_ERR_NO_STORAGE_VOL")
+_GONE = (
+    "VIR_ERR_NO_DOMAIN",
+    "VIR_ERR_NO_NETWORK",
+    "VIR_ERR_NO_STORAGE_POOL",
+    "VIR_ERR_NO_STORAGE_VOL",
+    "VIR_ERR_NO_SECRET",
+)
 
 
 def _unless_gone(read: Callable[[Any], Any], item: Any) -> Any:
@@ -107,11 +157,25 @@ def _unless_gone(read: Callable[[Any], Any], item: Any) -> Any:
         raise
 
 
-def _network(network: Any) -> Network:
+def _network(network: Any, scope: Scope) -> Network:
     active, persistent = bool(network.isActive()), bool(network.isPersistent())
     live = network.XMLDesc(0) if active else None
     inactive = with_flag(network.XMLDesc, libvirt.VIR_NETWORK_XML_INACTIVE) if persistent else live
-    return Network(network.name(), inactive, live, bool(persistent and network.autostart()), persistent)
+    name = network.name()
+    attached = _attached(network) if active and name in scope.networks else ()
+    return Network(name, inactive, live, bool(persistent and network.autostart()), persistent, attached)
+
+
+def _attached(network: Any) -> tuple[str, ...]:
+    """The guests that are on a network. The number of connections in its definition is lost with each update of it."""
+    try:
+        ports = [tree.parse(port.XMLDesc(0)) for port in network.listAllPorts(0)]
+    except libvirt.libvirtError as error:
+        # A driver without ports, or one that went with its guest.
+        if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NETWORK_PORT):
+            raise
+        return ()
+    return tuple(sorted({tree.get(port, "owner/name") or "" for port in ports}))
 
 
 _FLAGS = (1, 4, 1024, 256)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART, _MANAGEDSAVE
@@ -159,6 +223,8 @@ def _domain(domain: Any, active: bool, persistent: bool, autostart: bool, saved:
 
 def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
     active, persistent = bool(pool.isActive()), bool(pool.isPersistent())
+    if active and pool.name() in scope.refresh:
+        pool.refresh(0)
     live = pool.XMLDesc(0) if active else None
     inactive = with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE) if persistent else live
     volumes: dict[str, Volume | None] = {}

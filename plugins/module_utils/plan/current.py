@@ -37,13 +37,16 @@ class Pool(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A network. inactive: the persistent definition; live: the running one, None when inactive."""
+    """A network. inactive: the persistent definition; live: the running one, None when inactive. attached: the guests that
+    are on it now, as far as it is declared.
+    """
 
     name: str
     inactive: str
     live: str | None
     autostart: bool
     persistent: bool = True
+    attached: tuple[str, ...] = ()
 
 
 class Domain(NamedTuple):
@@ -59,6 +62,24 @@ class Domain(NamedTuple):
     autostart: bool
     persistent: bool = True
     image: str | None = None
+
+
+class Secret(NamedTuple):
+    """A secret. name: its use, "ceph/client.admin", or "none/" and its UUID. inactive: its definition, which tells no value.
+    value: what it holds, None when it holds nothing, is private or was not read.
+    """
+
+    name: str
+    uuid: str
+    inactive: str
+    value: bytes | None = None
+
+
+class Filter(NamedTuple):
+    """A network filter and its definition, which is true at once for guests that run."""
+
+    name: str
+    inactive: str
 
 
 class Host(NamedTuple):
@@ -79,3 +100,5 @@ class Host(NamedTuple):
     arch: str
     driver: str
     complete: bool
+    secrets: Mapping[str, Secret] = {}
+    nwfilters: Mapping[str, Filter] = {}

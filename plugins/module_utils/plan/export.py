@@ -15,17 +15,23 @@ from .. import tree
 from ..spec.field import Field, Kind
 from ..spec.kinds import KIND
 from . import ownership, values
-from .current import Domain, Host, Network, Pool, Volume
+from .current import Domain, Filter, Host, Network, Pool, Secret, Volume
 from .newborn import device_memory
+from .nwfilter import LISTS, OF_LIBVIRT, entry_in_words
 from .rules import Rules, for_kind, join, key_of
 from .words import is_implied, map_value, read_value
 
 Exported = dict[str, Any]
 
+# An address with its prefix length, as libvirt writes it.
+ADDRESS = ("address", "prefix", "netmask", "family")
+
 
 def export_host(host: Host) -> dict[str, list[Exported]]:
     """Everything of the host that was read in full, by plural kind, sorted by name."""
     return {
+        "secrets": [_secret(host.secrets[name]) for name in sorted(host.secrets)],
+        "nwfilters": [_nwfilter(host.nwfilters[name]) for name in sorted(host.nwfilters) if name not in OF_LIBVIRT],
         "pools": [_pool(host.pools[name]) for name in sorted(host.pools)],
         "networks": [_network(host.networks[name]) for name in sorted(host.networks)],
         "volumes": [_volume(volume, host) for pool in sorted(host.pools) for volume in _volumes(host.pools[pool])],
@@ -48,6 +54,25 @@ def _reserved(host: Host) -> dict[tuple[str, str], str]:
 
 def _volumes(pool: Pool) -> list[Volume]:
     return [volume for _name, volume in sorted(pool.volumes.items()) if volume is not None]
+
+
+def _secret(secret: Secret) -> Exported:
+    """A secret without its value, which is never told."""
+    kind, _slash, name = secret.name.partition("/")
+    root = tree.parse(secret.inactive)
+    tree.erase(root, "usage")
+    return dict(export(KIND["secret"], tree.text_of(root)), type=kind, name=name, state="present")
+
+
+def _nwfilter(found: Filter) -> Exported:
+    root = tree.parse(found.inactive)
+    told: Exported = {"state": "present"}
+    for option, tag in LISTS.items():
+        nodes = root.findall(tag)
+        told[option] = [entry_in_words(node) for node in nodes]
+        for node in nodes:
+            root.remove(node)
+    return dict(export(KIND["nwfilter"], tree.text_of(root)), **told)
 
 
 def _pool(pool: Pool) -> Exported:
@@ -137,7 +162,7 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
         taken = _take(child, field.fields, rules, at)
         if taken:
             _erase_implied(node, field)
-            _remove_bare(child, node)
+        _remove_bare(child, node)
         return taken or None
     if field.type == "map":
         return _take_map(node, field)
@@ -197,6 +222,8 @@ def _restore_key(rest: tree.Element, whole: tree.Element, field: Field, rules: R
     """Put back what identifies an item; False if only its place does, so that its peers have to stay as well."""
     wanted = key_of(rules, at, whole, place)
     for option in field.fields:
+        if option.type == "cidr":
+            rest.attrib.update({part: whole.get(part) for part in ADDRESS if whole.get(part)})
         text = tree.get(whole, option.path) if option.path else None
         if key_of(rules, at, rest, place) == wanted and wanted != str(place):
             return True
@@ -236,7 +263,7 @@ def _erase(node: tree.Element, path: str, kind: str = "text") -> None:
         for child in tree.find_all(node, path + "/*"):
             tree.remove(child)
     if kind == "cidr":
-        for name in ("address", "prefix", "netmask", "family"):
+        for name in ADDRESS:
             node.attrib.pop(name, None)
         return
     for found in tree.find_all(node, where):

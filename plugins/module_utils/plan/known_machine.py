@@ -97,7 +97,6 @@ OMITTED: dict[str, str] = {
     "vcpu/@placement": "static",
     "numatune/memory/@placement": "static",
     "features/hyperv/@mode": "custom",
-    "iothreads": "0",
     "blkiotune/weight": "0",
     **{
         "blkiotune/device/" + name: "0"

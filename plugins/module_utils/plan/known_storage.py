@@ -5,11 +5,23 @@
 
 from __future__ import annotations
 
-from .known import Known
+from .known import Key, Known, by_text
+
+POOL_KEYS: dict[str, Key] = {"source/device": by_text("@path")}
 
 POOL = Known(
-    types={"source/dir/@path": "path", "target/path": "path"},
-    omitted={"target/permissions/owner": "-1", "target/permissions/group": "-1"},
+    POOL_KEYS,
+    types={
+        "source/dir/@path": "path",
+        "target/path": "path",
+        **{f"source/adapter/parentaddr/address/@{name}": "int" for name in ("domain", "bus", "slot", "function")},
+    },
+    omitted={
+        "refresh/volume/@allocation": "default",
+        "source/adapter/@managed": "no",
+        "target/permissions/owner": "-1",
+        "target/permissions/group": "-1",
+    },
     # Logical volumes are where their group is (storage_backend_logical.c).
     told=("capacity", "allocation", "available", "source/device/freeExtent", "self::*[@type='logical']/target/path"),
 )

@@ -116,8 +116,7 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
                 have.attrib.pop(path[1:], None)
             continue
         parent = have.getparent() if path.startswith("../") else have
-        node = parent.find(path.replace("../", "")) if parent is not None else None
-        if node is not None:
+        for node in [] if parent is None else parent.findall(path.replace("../", "")):
             parent.remove(node)
 
 
@@ -260,7 +259,7 @@ def _note_added(node: tree.Element, rules: Rules, where: str, trail: tuple[Place
         if keys is not None:
             for place in (Place(below, key, child) for key, child in zip(keys, children)):
                 _note_keyed(place, rules, trail, edits)
-        elif len(children) > 1 or rules.types.get(below) == "items":
+        elif len(children) > 1 or rules.types.get(below) == "items" or _are_words(children[0], rules, below):
             edits.append(Edit(below, None, tuple(children), trail))
         else:
             for child in children:
@@ -284,6 +283,11 @@ def _note_keyed(place: Place, rules: Rules, trail: tuple[Place, ...], edits: lis
         _note_added(place.node, rules, place.path, (*trail, place), edits)
     else:
         edits.append(Edit(place.path, None, place.node, (*trail, place)))
+
+
+def _are_words(node: tree.Element, rules: Rules, where: str) -> bool:
+    """Whether elements like this one are the words of one option, as their texts or as an attribute of each."""
+    return "words" in (rules.types.get(where), *(rules.types.get(join(where, "@" + name)) for name in node.attrib))
 
 
 def _merge_keyed(

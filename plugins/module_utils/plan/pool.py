@@ -12,8 +12,13 @@ from .. import tree
 from .activity import Activity, settle
 from .identity import derived_uuid
 from .objects import Wanted, changes_of, check_uuid, overlaid
-from .plan import Change, ObjectPlan
+from .overlay import Edit
+from .plan import Change, ObjectPlan, Step
 from .site import Site
+
+# Kinds of pool whose definition has a place on the host (storagepool.rng).
+NEED_PATH = frozenset(("dir", "fs", "netfs", "disk", "iscsi", "scsi", "mpath", "vstorage"))
+PERMISSIONS = frozenset(f"target/permissions/{name}" for name in ("mode", "owner", "group"))
 
 
 def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPlan:
@@ -29,18 +34,41 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
     changes: list[Change] = []
     pending: tuple[Change, ...] = ()
     xml: str | None = None
+    live: tuple[Step, ...] = ()
     if declared["state"] != "absent":
         root = tree.parse(current.inactive) if current else _new(name, site)
         before_uuid = tree.get(root, "uuid")
         edits, _settled = overlaid(want, root)
+        if root.get("type") == "logical" and root.find("target") is None:
+            # So does libvirt (storage_conf.c), but its schema wants to be told.
+            tree.put(root, "target/path", "/dev/" + (tree.get(root, "source/name") or name))
         _check(want, root, before_uuid if current else None, site)
         if edits or activity.lacks_definition(declared):
             xml = tree.text_of(root)
             changes.extend(changes_of(edits, want.rules, None if current else "create"))
-        if current and current.live:
-            pending = changes_of(overlaid(want, tree.parse(current.live))[0], want.rules)
-    more, steps = settle("pool", name, declared, activity, xml)
+        if current and current.live and declared["state"] != "inactive":
+            found = overlaid(want, tree.parse(current.live))[0]
+            waiting = [edit for edit in found if edit.path not in PERMISSIONS or root.get("type") != "dir"]
+            live = _permissions([edit for edit in found if edit not in waiting], root)
+            pending = changes_of(waiting, want.rules)
+            if live and not edits:
+                changes.extend(changes_of([edit for edit in found if edit not in waiting], want.rules))
+    more, steps = settle("pool", name, declared, activity, xml, live)
+    steps = tuple(_started(step, declared) for step in steps)
     return ObjectPlan("pool", name, activity.after(declared["state"]), tuple(changes) + more, steps, pending)
+
+
+def _permissions(edits: list[Edit], root: tree.Element) -> tuple[Step, ...]:
+    """The step that gives the directory of an active pool these permissions: libvirt gives them when it builds one."""
+    if not edits:
+        return ()
+    told = {edit.path.rpartition("/")[2]: str(edit.after) for edit in edits}
+    args = {"path": tree.get(root, "target/path"), **told}
+    return (Step("permit", args, "set the permissions of the directory", True),)
+
+
+def _started(step: Step, declared: Mapping[str, Any]) -> Step:
+    return step._replace(args={"build": True}) if step.verb == "start" and declared.get("build") else step
 
 
 def _new(name: str, site: Site) -> tree.Element:
@@ -51,6 +79,6 @@ def _new(name: str, site: Site) -> tree.Element:
 
 
 def _check(want: Wanted, root: tree.Element, uuid: str | None, site: Site) -> None:
-    if root.get("type") == "dir" and not tree.get(root, "target/path"):
+    if root.get("type") in NEED_PATH and not tree.get(root, "target/path"):
         site.problems.add(want.where, "a new pool needs a path")
     check_uuid(want, root, uuid, site)

@@ -19,9 +19,10 @@ from . import values
 from .known import Known
 from .known_domain import DOMAIN
 from .known_network import NETWORK
+from .known_secret import SECRET
 from .known_storage import POOL
 
-KNOWN: dict[str, Known] = {"domain": DOMAIN, "network": NETWORK, "pool": POOL}
+KNOWN: dict[str, Known] = {"domain": DOMAIN, "network": NETWORK, "pool": POOL, "secret": SECRET}
 
 
 class Rules(NamedTuple):

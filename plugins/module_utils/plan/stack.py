@@ -15,15 +15,20 @@ from .current import Host
 from .domain import plan_absent, plan_domain
 from .guest import concrete, macs
 from .network import plan_network
+from .nwfilter import plan_nwfilter
 from .objects import Wanted, by_name, list_paths, wanted
 from .ownership import SEED
 from .plan import Id, ObjectPlan, Plan
 from .pool import plan_pool
 from .problem import Problems
 from .raw_guest import address_interfaces
+from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
 from .values import VALUES
 from .volume import backing_order, plan_volume
+
+# The rank of what is made first and goes last.
+FIRST = 4
 
 Stack = Mapping[str, list[Declared]]
 
@@ -52,8 +57,11 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
     """
     problems = Problems()
     named = {
-        kind.name: by_name(stack.get(kind.plural) or [], kind, problems) for kind in KINDS if kind.name != "volume"
+        kind.name: by_name(stack.get(kind.plural) or [], kind, problems)
+        for kind in KINDS
+        if kind.name not in ("volume", "secret")
     }
+    secrets = _secrets(stack.get("secrets") or [], problems)
     volumes = _volumes(stack.get("volumes") or [], problems)
     site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems, {}, {})
     _check_names(site, stack)
@@ -74,7 +82,9 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
         for item in backing_order(site.volumes, problems):
             plan_volume(item, site)
     problems.raise_any()
-    plans = [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
+    plans = [plan_secret(item, site) for item in secrets]
+    plans += [plan_nwfilter(item, site) for item in named["nwfilter"].values()]
+    plans += [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
     plans += _networks(site, wants)
     domains = [
         settled.get(name)
@@ -96,12 +106,21 @@ def _volumes(items: list[Declared], problems: Problems) -> dict[tuple[str, str],
     return found
 
 
+def _secrets(items: list[Declared], problems: Problems) -> list[Declared]:
+    """The secrets; two uses of different types may have one name."""
+    names = [secret_name(item) for item in items]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.add(f"secret {name}", "is declared twice")
+    return items
+
+
 def _check_names(site: Site, stack: Stack) -> None:
     """Names are checked first: everything else is said by name."""
     for kind in KINDS:
         for item in stack.get(kind.plural) or []:
             try:
-                VALUES["name"].encode(item["name"])
+                # The use of a secret may be a path.
+                VALUES["name"].encode(item["name"].replace("/", "-") if kind.name == "secret" else item["name"])
             except ValueError as error:
                 site.problems.add("{} {}: name".format(kind.name, item["name"]), str(error))
 
@@ -212,16 +231,21 @@ def _networks(site: Site, wants: Mapping[Id, Wanted]) -> list[ObjectPlan]:
 
 
 def _ordered(plans: list[ObjectPlan]) -> list[ObjectPlan]:
-    """Each with the needs that are in this plan. What goes, goes first: guests, then volumes, then networks and pools."""
+    """Each with the needs that are in this plan. What goes, goes first: guests, then volumes, then networks and pools, then
+    secrets and filters; of what is made, these come first, as the others use them.
+    """
     present = {plan.id for plan in plans}
     going = {plan.id for plan in plans if plan.state == "absent"}
-    rank = {"domain": 0, "volume": 1, "network": 2, "pool": 3}
+    rank = {"domain": 0, "volume": 1, "network": 2, "pool": 3, "secret": FIRST, "nwfilter": FIRST}
     result = []
     for plan in plans:
-        needs = {need for need in plan.needs if need in present and need not in going}
+        needs = {need for need in plan.needs if need in present and (need not in going or plan.kind == "nwfilter")}
         if plan.id in going:
             needs |= {other for other in going if rank[other[0]] < rank[plan.kind]}
         else:
             needs |= {other for other in going if other[0] == "domain"}
+            needs |= (
+                {other for other in present - going if rank[other[0]] == FIRST} if rank[plan.kind] != FIRST else set()
+            )
         result.append(plan._replace(needs=frozenset(needs - {plan.id})))
     return result

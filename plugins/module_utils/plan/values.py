@@ -26,6 +26,7 @@ _CPUSET = re.compile(r"^\^?\d{1,5}(-\d{1,5})?(,\^?\d{1,5}(-\d{1,5})?)*$")
 _PCI = re.compile(r"^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$")
 _HEX = re.compile(r"^0x[0-9a-f]{1,16}$")
 _OCTAL = re.compile(r"^0[0-7]{3,4}$")
+_MODE = re.compile(r"^0?[0-7]{3}$")
 _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
@@ -201,6 +202,24 @@ def cidr(value: Any) -> str:
         raise ValueError(f"{text!r} is not an address with a prefix length: {error}") from error
 
 
+def _mode(value: Any) -> str:
+    """A directory's mode. YAML takes 0711 for the number 457; what cannot be such a number is refused, as 711 is.
+
+    libvirt knows no bits beyond 0777 (virStorageDefParsePerms in storage_conf.c).
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 0o700 <= value <= 0o777:
+            raise ValueError(f"the number {value} is no mode; write it as a string, '0711'")
+        return f"{value:04o}"
+    if not _MODE.match(str(value)):
+        raise ValueError(f"{value!r} is not a mode in octal, from '0000' to '0777'")
+    return f"{int(value, 8):04o}"
+
+
+def _mode_number(text: str) -> Any:
+    return int(text, 8) if _MODE.match(text) else text
+
+
 def _yes_no(value: Any) -> str:
     return "yes" if _boolean(value) else "no"
 
@@ -221,7 +240,7 @@ def _truth(text: str) -> bool:
     return text in ("yes", "on", "1", "true")
 
 
-def _number(text: str) -> Any:
+def number(text: str) -> Any:
     """Numbers are equal whatever their base or leading zeros; what is no number is compared as it stands."""
     try:
         return int(text, 0) if text.lower().startswith("0x") else int(text)
@@ -282,8 +301,8 @@ VALUES: dict[str, Value] = {
     "path": Value(_path, _identity, _no_slash),
     "mac": Value(_mac, _lower, _lower),
     "uuid": Value(_uuid, _lower, _lower),
-    "int": Value(_integer, _number, _number),
-    "limit": Value(_integer, _number, _number),
+    "int": Value(_integer, number, number),
+    "limit": Value(_integer, number, number),
     "float": Value(str, float, float),
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),
@@ -291,6 +310,7 @@ VALUES: dict[str, Value] = {
     "cpuset": Value(_cpuset, _identity, _numbers),
     "hex": Value(_hex, _lower, _in_base(16)),
     "octal": Value(_octal, _identity, _in_base(8)),
+    "mode": Value(_mode, _identity, _mode_number),
     "raw": Value(str, _identity, _identity),
     # Only compared, never declared by an option.
     "word": Value(_text, _identity, _lower),

@@ -35,6 +35,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "flag": "bool",
     "bool": "bool",
     "float": "float",
+    "mode": "raw",
     "raw": "raw",
     "words": "list",
     "dict": "dict",

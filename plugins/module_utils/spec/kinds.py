@@ -8,10 +8,12 @@ from __future__ import annotations
 from .domain import DOMAIN
 from .field import Field, Kind
 from .network import NETWORK
+from .nwfilter import NWFILTER
 from .pool import POOL
+from .secret import SECRET
 from .volume import VOLUME
 
-KINDS: tuple[Kind, ...] = (POOL, NETWORK, VOLUME, DOMAIN)
+KINDS: tuple[Kind, ...] = (SECRET, NWFILTER, POOL, NETWORK, VOLUME, DOMAIN)
 KIND: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 
 CONNECTION = (Field("uri", "line", default="qemu:///system", doc="URI of the hypervisor, as C(virsh -c) takes it."),)

@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import ownership
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import (
+    Domain,
+    Filter,
+    Host,
+    Network,
+    Pool,
+    Secret,
+    Volume,
+)
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, keys_among, name_iothreads
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import (
@@ -20,18 +29,44 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import 
     PARAMETERS,
 )
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import secret_of
 
 Args = Mapping[str, Any]
-SECTIONS = {4: "dhcp/host", 5: "dhcp/range", 10: "dns/host"}
+SECTIONS = {
+    4: "dhcp/host",
+    5: "dhcp/range",
+    7: "forward/interface",
+    9: "portgroup",
+    10: "dns/host",
+    11: "dns/txt",
+    12: "dns/srv",
+}
+# What makes two entries the same one to libvirt.
+SAME: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "dhcp/host": (("mac",), ("ip",), ("name",)),
+    "dhcp/range": (("start",),),
+    "forward/interface": (("dev",),),
+    "portgroup": (("name",),),
+    "dns/host": (("ip",),),
+    "dns/txt": (("name",),),
+    "dns/srv": (("service", "protocol", "domain", "target", "port"),),
+}
 
 
 def applied(host: Host, plan: Plan) -> Host:
     """The host after every step of the plan was carried out."""
     pools, networks, domains = dict(host.pools), dict(host.networks), dict(host.domains)
     things: dict[str, dict[str, Any]] = {"pool": pools, "network": networks, "domain": domains}
+    secrets, nwfilters = dict(host.secrets), dict(host.nwfilters)
     for item in in_order(plan):
         for step in item.steps:
-            if item.kind == "volume":
+            if item.kind == "secret":
+                _keep(secrets, step.verb, step.args)
+            elif item.kind == "nwfilter":
+                nwfilters.pop(item.name, None)
+                if step.verb == "define":
+                    nwfilters[item.name] = Filter(item.name, step.args["xml"])
+            elif item.kind == "volume":
                 pool, _slash, name = item.name.partition("/")
                 pools[pool] = _with_volume(pools, pool, name, step.verb, step.args)
             else:
@@ -39,7 +74,7 @@ def applied(host: Host, plan: Plan) -> Host:
                 things[item.kind].pop(item.name, None)
                 if after is not None:
                     things[item.kind][item.name] = after
-    return host._replace(pools=pools, networks=networks, domains=domains)
+    return host._replace(pools=pools, networks=networks, domains=domains, secrets=secrets, nwfilters=nwfilters)
 
 
 def in_order(plan: Plan) -> list[ObjectPlan]:
@@ -53,6 +88,19 @@ def in_order(plan: Plan) -> list[ObjectPlan]:
         order += ready
         left = [item for item in left if item not in ready]
     return order
+
+
+def _keep(secrets: dict[str, Secret], verb: str, args: Args) -> None:
+    """Do a step to a secret; the value of a private one cannot be read afterwards."""
+    before = next((secret for secret in secrets.values() if secret.uuid == args["uuid"]), None)
+    if verb == "undefine":
+        assert before is not None
+        del secrets[before.name]
+        return
+    xml = args["xml"] if verb == "define" else before.inactive if before else ""
+    after = secret_of({"xml": xml})
+    value = base64.b64decode(args["value"]) if args["value"] is not None else before.value if before else None
+    secrets[after.name] = after._replace(value=None if tree.parse(xml).get("private") == "yes" else value)
 
 
 def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, args: Args) -> Pool:
@@ -92,6 +140,12 @@ def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
             pool._replace(inactive=args["xml"], persistent=True) if pool else Pool(name, args["xml"], None, False, {})
         )
     assert pool is not None
+    if verb == "permit":
+        root = tree.parse(pool.live or "")
+        for key in ("mode", "owner", "group"):
+            if key in args:
+                tree.put(root, f"target/permissions/{key}", args[key])
+        return pool._replace(live=tree.text_of(root))
     found: Pool | None = _common(pool, verb, args)
     return found
 
@@ -108,6 +162,12 @@ def _network(name: str, network: Network | None, verb: str, args: Args) -> Netwo
     if verb == "update":
         assert network.live is not None
         return network._replace(live=_updated(network.live, args))
+    if verb == "describe":
+        assert network.live is not None
+        return network._replace(live=_plugged(network.live, verb, args))
+    if verb == "restart":
+        assert network.live is not None
+        return network._replace(live=network.inactive)
     found: Network | None = _common(network, verb, args)
     return found
 
@@ -126,11 +186,10 @@ def _updated(xml: str, args: Args) -> str:
     """virNetworkUpdate on a document."""
     root = tree.parse(xml)
     entry = tree.parse(args["xml"])
-    above, _slash, tag = SECTIONS[args["section"]].rpartition("/")
-    parent = root if above == "dns" else root.findall("ip")[args["parent"]]
-    peers = parent.findall(f"{above}/{tag}")
-    rule = {"host": ("mac", "ip"), "range": ("start",)}[tag]
-    same = [node for node in peers if any(entry.get(name) and node.get(name) == entry.get(name) for name in rule)]
+    where = SECTIONS[args["section"]]
+    above = where.rpartition("/")[0] or "."
+    parent = root.findall("ip")[args["parent"]] if above == "dhcp" else root
+    same = [node for node in parent.findall(where) if any(_alike(entry, node, names) for names in SAME[where])]
     if args["command"] == 3:
         assert not same, "libvirt refuses an entry that is there already"
         tree.make(parent, above).append(entry)
@@ -141,6 +200,10 @@ def _updated(xml: str, args: Args) -> str:
         else:
             tree.remove(same[0])
     return tree.text_of(root)
+
+
+def _alike(entry: Any, node: Any, names: tuple[str, ...]) -> bool:
+    return any(entry.get(name) for name in names) and all(entry.get(name) == node.get(name) for name in names)
 
 
 def _domain(name: str, domain: Domain | None, verb: str, args: Args) -> Domain | None:

@@ -35,7 +35,8 @@ class Case(NamedTuple):
     @property
     def object_name(self) -> str:
         """Name of the object that the case is about; empty for a stack."""
-        return str(self.written.get("name", ""))
+        name = str(self.written.get("name", ""))
+        return "{}/{}".format(self.written.get("type", "none"), name) if self.kind == "secret" else name
 
 
 def cases() -> list[Case]:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import Domain, Host, Network, Pool, Volume
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import (
+    Domain,
+    Filter,
+    Host,
+    Network,
+    Pool,
+    Secret,
+    Volume,
+)
 
 MACHINES = {
     ("x86_64", "q35"): "pc-q35-9.2",
@@ -57,6 +66,8 @@ def host_of(described: Mapping[str, Any]) -> Host:
         arch=described.get("arch", "x86_64"),
         driver=described.get("driver", "QEMU"),
         complete=True,
+        nwfilters={name: Filter(name, item["xml"]) for name, item in described.get("nwfilters", {}).items()},
+        secrets={secret.name: secret for item in described.get("secrets", {}).values() for secret in [secret_of(item)]},
     )
 
 
@@ -86,7 +97,17 @@ def network_of(name: str, item: Mapping[str, Any]) -> Network:
     """A network; active unless it says otherwise."""
     xml = item.get("xml") or NETWORK.format(name=name)
     live = item.get("live", xml) if item.get("active", True) else None
-    return Network(name, xml, live, item.get("autostart", True), item.get("persistent", True))
+    attached = tuple(item.get("attached", ()))
+    return Network(name, xml, live, item.get("autostart", True), item.get("persistent", True), attached)
+
+
+def secret_of(item: Mapping[str, Any]) -> Secret:
+    """A secret; without a value unless it says one."""
+    root = tree.parse(item["xml"])
+    uuid, kind = tree.get(root, "uuid") or "", tree.get(root, "usage/@type") or "none"
+    usage = next((part.text for part in root.iterfind("usage/*")), uuid)
+    value = item.get("value")
+    return Secret(f"{kind}/{usage}", uuid, item["xml"], None if value is None else value.encode())
 
 
 def domain_of(name: str, item: Mapping[str, Any]) -> Domain:

@@ -83,6 +83,7 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "flag": st.booleans(),
     "bool": st.booleans(),
     "float": st.floats(0, 1),
+    "mode": st.sampled_from((0o711, 0o2770, "0711", "755", 711, True, "", "lots", -1)),
     "raw": st.one_of(TEXT, st.dictionaries(st.text(max_size=3), TEXT, max_size=2), st.lists(TEXT, max_size=2)),
     "words": st.lists(st.one_of(st.sampled_from(("hd", "network", "a")), TEXT), max_size=3),
 }

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be done to pools: one function a verb of a plan's steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from .. import tree
+from .connection import Connection, libvirt, with_flag
+
+Args = Mapping[str, Any]
+
+# Kinds of pool whose place is a directory: building one without further flags makes that and nothing else, and leaves an
+# existing one with what is in it (libvirt src/storage/storage_util.c, virStorageBackendBuildLocal).
+IN_A_DIRECTORY = frozenset(("dir", "fs", "netfs"))
+
+
+def _define(connection: Connection, _pool: Any, args: Args) -> None:
+    connection.open.storagePoolDefineXML(args["xml"], 0)
+
+
+def _start(_connection: Connection, pool: Any, args: Args) -> None:
+    kind = tree.parse(pool.XMLDesc(0)).get("type")
+    try:
+        with_flag(pool.create, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD if kind in IN_A_DIRECTORY else 0)
+    except libvirt.libvirtError:
+        if not args.get("build"):
+            raise
+        # With this flag libvirt refuses where it finds anything on the devices.
+        pool.create(libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE)
+
+
+def _permit(connection: Connection, pool: Any, args: Args) -> str | None:
+    if not connection.is_local:
+        return f"the permissions of {args['path']} are set when the pool is started anew"
+    try:
+        os.chown(args["path"], int(args.get("owner", -1)), int(args.get("group", -1)))
+        if "mode" in args:
+            os.chmod(args["path"], int(args["mode"], 8))
+    except OSError as error:
+        return f"the permissions of {args['path']} cannot be set: {error.strerror}"
+    pool.refresh(0)
+    return None
+
+
+VERBS: dict[tuple[str, str], Callable[[Connection, Any, Args], Any]] = {
+    ("pool", "define"): _define,
+    ("pool", "start"): _start,
+    ("pool", "permit"): _permit,
+}
