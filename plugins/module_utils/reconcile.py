@@ -108,13 +108,13 @@ def _judge(plan: Plan, host: Host) -> None:
     defines = [(item, step.args["xml"]) for item in plan.objects for step in item.steps if step.verb == "define"]
     if not defines:
         return
-    from .host.judge import Judge  # noqa: PLC0415 - as above: nothing to write, nobody to ask
+    from .host.judge import judged  # noqa: PLC0415 - as above: nothing to write, nobody to ask
 
-    judge = Judge()
     problems = Problems()
-    for item, xml in defines:
-        current = getattr(host, KIND[item.kind].plural).get(item.name)
-        for text in judge.complaints(item.kind, xml, current.inactive if current else None):
+    before = [getattr(host, KIND[item.kind].plural).get(item.name) for item, _xml in defines]
+    asked = [(item.kind, xml, now.inactive if now else None) for (item, xml), now in zip(defines, before)]
+    for (item, _xml), complaints in zip(defines, judged(asked)):
+        for text in complaints:
             problems.add("{} {}".format(*item.id), text)
     problems.raise_any()
 

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import libvirt
 import pytest
 
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import judge
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection, HypervisorError
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.judge import Judge
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.read import Scope, read_host
@@ -256,6 +258,23 @@ def test_a_uri_that_is_none() -> None:
 )
 def test_schemas(kind: str, xml: str, wrong: bool) -> None:
     assert bool(Judge().complaints(kind, xml, None)) == wrong
+
+
+def test_a_judgement_that_takes_for_ever_is_left_to_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libxml2 tries every order of an element's attributes; the definitions before it are judged all the same."""
+    driver = "<driver name='qemu' type='qcow2' cache='none' error_policy='stop' rerror_policy='stop' io='native'"
+    driver += " ioeventfd='on' event_idx='on' copy_on_read='on' discard='unmap' iothread='1' detect_zeroes='on'"
+    driver += " queues='4' queue_size='256' iommu='on' ats='on' packed='on' page_per_vq='on'/>"
+    disk = f"<disk type='file' device='disk'>{driver}<target dev='vda' bus='virtio'/></disk>"
+    slow = "<domain type='kvm'><name>a</name><memory>1</memory><os><type>hvm</type></os>"
+    slow += f"<devices>{disk}</devices></domain>"
+    wrong = "<network><name>a</name><ip address='x'/></network>"
+    monkeypatch.setattr(judge, "DEADLINE", 2.0)
+    started = time.monotonic()
+    found = judge.judged([("network", wrong, None), ("domain", slow, None), ("network", wrong, None)])
+    assert time.monotonic() - started < 10
+    assert found[0]
+    assert found[1:] == [[], []]
 
 
 def test_a_schema_is_no_judge_of_what_did_not_fit_before() -> None:

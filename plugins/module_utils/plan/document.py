@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Callable
 
 from .. import tree
 from ..spec.field import Field, Kind
@@ -91,31 +91,22 @@ def write_fields(
             _write(parent, field, value, below(where, field.name), problems)
 
 
+Write = Callable[[tree.Element, Field, Any, str, Problems], None]
+
+
 def _write(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:
-    path = field.path or ""
-    if field.type == "items":
-        _write_items(parent, field, value, where, problems)
-    elif field.type == "words":
-        _write_words(parent, path, value, where, problems)
-    elif field.type == "map":
-        _write_map(parent, field, value, where, problems)
-    elif field.type == "fragments":
-        _write_fragments(tree.make(parent, path), value, where, problems)
-    elif field.type == "dict":
-        write_fields(tree.make(parent, path), field.fields, value, where, problems)
-        _write_implied(parent, field)
-    elif field.type == "flag":
-        node = tree.make(parent, path)
-        if not value:
-            node.set(ABSENT, "yes")
-    elif field.type == "size":
-        _write_size(parent, field, value, where, problems)
-    elif field.type == "pci":
-        _write_pci(parent, field, value, where, problems)
-    elif field.type == "cidr":
-        _write_cidr(tree.make(parent, path), value, where, problems)
-    else:
-        _write_text(parent, field, value, where, problems)
+    _WRITE.get(field.type, _write_text)(parent, field, value, where, problems)
+
+
+def _write_dict(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:
+    write_fields(tree.make(parent, field.path or ""), field.fields, value, where, problems)
+    _write_implied(parent, field)
+
+
+def _write_flag(parent: tree.Element, field: Field, value: Any, _where: str, _problems: Problems) -> None:
+    node = tree.make(parent, field.path or "")
+    if not value:
+        node.set(ABSENT, "yes")
 
 
 def _write_text(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:
@@ -159,7 +150,8 @@ def _write_size(parent: tree.Element, field: Field, value: Any, where: str, prob
     tree.make(parent, tree.split(field.path or "")[0]).set("unit", field.unit)
 
 
-def _write_cidr(node: tree.Element, value: Any, where: str, problems: Problems) -> None:
+def _write_cidr(parent: tree.Element, field: Field, value: Any, where: str, problems: Problems) -> None:
+    node = tree.make(parent, field.path or "")
     try:
         address, _slash, prefix = values.cidr(value).partition("/")
     except ValueError as error:
@@ -184,8 +176,8 @@ def _write_items(
         write_fields(node, field.fields, item, f"{where}[{item_name(item, place)}]", problems)
 
 
-def _write_words(parent: tree.Element, path: str, words: list[str], where: str, problems: Problems) -> None:
-    above, tag, attribute = _entry(path)
+def _write_words(parent: tree.Element, field: Field, words: list[str], where: str, problems: Problems) -> None:
+    above, tag, attribute = _entry(field.path or "")
     container = tree.make(parent, above)
     if not words:
         _mark_empty(container, tag)
@@ -237,8 +229,9 @@ def _write_map(parent: tree.Element, field: Field, given: Mapping[str, Any], whe
         container.append(node)
 
 
-def _write_fragments(parent: tree.Element, texts: list[str], where: str, problems: Problems) -> None:
+def _write_fragments(above: tree.Element, field: Field, texts: list[str], where: str, problems: Problems) -> None:
     """Elements of namespaces of the user's own (virXMLFormatMetadata keeps them as they are)."""
+    parent = tree.make(above, field.path or "")
     for place, text in enumerate(texts):
         try:
             node = tree.parse(str(text))
@@ -255,6 +248,19 @@ def _write_fragments(parent: tree.Element, texts: list[str], where: str, problem
             problems.add(f"{where}[{place}]", f"{node.tag} is declared twice")
             continue
         parent.append(node)
+
+
+_WRITE: Mapping[str, Write] = {
+    "items": _write_items,
+    "words": _write_words,
+    "map": _write_map,
+    "fragments": _write_fragments,
+    "dict": _write_dict,
+    "flag": _write_flag,
+    "size": _write_size,
+    "pci": _write_pci,
+    "cidr": _write_cidr,
+}
 
 
 def item_name(item: Mapping[str, Any], place: int) -> str:

@@ -55,7 +55,7 @@ NETWORK_KEYS: dict[str, Key] = {
 
 # <nat> is an error in every other mode (network_conf.c); libvirt itself puts a range of ports into it. It writes the first
 # interface as the device as well, and refuses a device that is another one.
-NETWORK_DROPS: dict[str, tuple[str, ...]] = {"forward/@mode": ("nat",), "forward/@dev": ("interface",)}
+NETWORK_DROPS: dict[str, tuple[str, ...]] = {"forward/@mode": ("nat",), "forward/@dev": ("?interface",)}
 
 # What libvirt takes an attribute or element for that is not there (network_conf.c, bridge_driver.c).
 NETWORK_OMITTED: dict[str, str] = {

@@ -103,8 +103,12 @@ def _merge_attribute(
 
 
 def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> None:
-    """Take out what lost its meaning, unless it is declared: children ("*" for all), neighbours ("../x"), attributes ("@x")."""
+    """Take out what lost its meaning: children ("*" for all that are not declared, "?x" for those of which none is),
+    neighbours ("../x"), and attributes ("@x") unless they are declared.
+    """
     for path in paths:
+        if path.startswith("?") and want.find(path[1:]) is not None:
+            continue
         if path == "*":
             for child in [
                 child for tag, nodes in tree.by_tag(have).items() if want.find(tag) is None for child in nodes
@@ -116,7 +120,7 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
                 have.attrib.pop(path[1:], None)
             continue
         parent = have.getparent() if path.startswith("../") else have
-        for node in [] if parent is None else parent.findall(path.replace("../", "")):
+        for node in [] if parent is None else parent.findall(path.lstrip("?").replace("../", "")):
             parent.remove(node)
 
 
