@@ -395,8 +395,8 @@ class Connection(ConnectionBase):
         """Raise unless the agent answers; wait_for_connection asks this first."""
         self.reset()
         self._connect()
-        assert self._guest is not None
-        self._guest.timeout = connect_timeout
+        if self._guest is not None:
+            self._guest.timeout = connect_timeout
         with self._speaking():
             self._ask("guest-ping", {})
 

@@ -150,23 +150,22 @@ import json
 import re
 from typing import Any
 
+from ansible import template
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import found, hypervisor
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils.survey import Answer, Question, survey
 
-try:
-    # Since ansible-core 2.19, only what is marked as such is taken for a template.
-    from ansible.template import trust_as_template  # noqa: F401
-except ImportError:
-    from ansible.utils.unsafe_proxy import wrap_var as untrusted
-else:
+# Since ansible-core 2.19, only what is marked as such is taken for a template.
+IS_MARKED = hasattr(template, "trust_as_template")
 
-    def untrusted(value: Any) -> Any:
-        """The value: it is not trusted anyway."""
-        return value
+
+def untrusted(value: Any) -> Any:
+    """A value of the hypervisor's, which is never taken for a template."""
+    return value if IS_MARKED else wrap_var(value)
 
 
 AGENT = "kvmfleet.libvirt.guest_agent"
@@ -197,7 +196,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             [
                 {**guest, "uri": uri, "host": host}
                 for uri, host, answer in zip(uris, hosts, answers)
-                for guest in answer.guests
+                for guest in sorted(answer.guests, key=lambda one: one["name"])
             ]
         )
         self.inventory.add_group(self._group(self.get_option("group")))

@@ -51,7 +51,7 @@ def test_commands_and_files_of_any_size(
     uri = reach(host, monkeypatch, tmp_path)
     script = tmp_path / "script.sh"
     script.write_text('#!/bin/sh\necho "$1 $(id -u)"\n')
-    (status, first), (_status, large), (_, ran) = play(
+    (status, first), (_status, large), (_third, ran) = play(
         host,
         # It has no table of users, which says where root's home is.
         inventory(tmp_path, uri, {name: {"ansible_remote_tmp": "/tmp"}}),
