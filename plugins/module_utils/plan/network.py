@@ -45,7 +45,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     owned = ownership.read(root)
     edits, settled = overlaid(want, root)
     check_uuid(want, root, uuid, site)
-    for problem in _outside(root) + _misplaced(root):
+    for problem in _outside(root) + _misplaced(root, want.document):
         site.problems.add(want.where, problem)
     reservations = [item for item in site.reservations if item.network == name]
     reserved, problems = reserve(root, reservations, owned)
@@ -134,10 +134,13 @@ def _outside(root: tree.Element) -> list[str]:
     ]
 
 
-def _misplaced(root: tree.Element) -> list[str]:
-    """What libvirt refuses only when it starts the network, or in words that name nothing."""
+def _misplaced(root: tree.Element, declared: tree.Element) -> list[str]:
+    """What libvirt refuses only when it starts the network, or in words that name nothing. declared: the sparse document."""
     families = [":" in (block.get("address") or "") for block in root.findall("ip") if block.find("dhcp") is not None]
     found = ["DHCP is declared for two blocks of one family"] * (len(families) > len(set(families)))
+    device, first = tree.get(declared, "forward/@dev"), tree.get(root, "forward/interface/@dev")
+    if device and first and device != first:
+        found.append(f"forward.dev is {device}, but the first of forward.interfaces is {first}")
     mode = tree.get(root, "forward/@mode")
     if mode in ("nat", "route", "open") and len(root.findall("forward/interface")) > 1:
         found.append(f"forward.interfaces holds several devices; the mode {mode} takes one")
