@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.live import _device, _single
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.overlay import Edit, Place
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, join, key_of
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import Limits, tune_steps
@@ -63,3 +64,26 @@ def test_an_option_that_applies_at_once_has_a_call(field: Field, path: str, list
     steps, done, waiting = tune_steps([edit], PLENTY, RULES)
     assert bool(steps) == bool(done) == (field.effect == "live")
     assert waiting == ([] if field.effect == "live" else [edit])
+
+
+def devices() -> Iterator[tuple[Field, str, str]]:
+    """Options of a device that is there, with their rule paths and the path of the device."""
+    for field in KIND["domain"].fields:
+        if field.path is not None and field.path.startswith("devices/") and field.fields:
+            inside = field.fields
+            for option, path, _lists in leaves(inside, field.path, ()):
+                if option.effect == "live":
+                    yield option, path, field.path
+
+
+LIVE = list(devices())
+
+
+@pytest.mark.parametrize(("option", "path", "device"), LIVE, ids=[path for _option, path, _device in LIVE])
+def test_an_option_of_a_device_that_applies_at_once_has_a_call(option: Field, path: str, device: str) -> None:
+    node = tree.element(device.rpartition("/")[2], device="cdrom")
+    tree.put(node, path[len(device) + 1 :], "1")
+    edit = Edit(path, None, "1", (Place(device, "a", node),))
+    found = _single([edit], device, True, node) if key_of(RULES, device, node, 0) is None else _device([edit], RULES)
+    assert [step.verb for step in found.steps] != []
+    assert found.waiting == ()
