@@ -113,20 +113,21 @@ def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
 
 
 def _put_back(connection: Connection, item: ObjectPlan, failed: int) -> str:
-    """After a step failed: put the previous definition back, and start a guest with it that was shut down for the new one.
+    """After a step failed: put the previous definition back, and start with it what was stopped for the new one.
 
     Returns what a user is to be told of that; nothing when nothing was put back.
     """
     verbs = [step.verb for step in item.steps[:failed]]
-    was_shut_down = item.steps[failed].verb == "start" and "shutdown" in verbs
-    if item.previous is None or "define" not in verbs or (item.steps[failed].verb in _POWER and not was_shut_down):
+    step = item.steps[failed]
+    was_stopped = step.verb == "restart" or (step.verb == "start" and "shutdown" in verbs)
+    if item.previous is None or "define" not in verbs or (step.verb in _POWER and not was_stopped):
         return ""
     words = f"{item.kind} {item.name}: put the previous definition back"
     try:
         perform(connection, item.kind, item.name, "define", {"xml": item.previous}, words)
-        if was_shut_down:
+        if was_stopped:
             words = f"{item.kind} {item.name}: start it again as it was"
-            perform(connection, item.kind, item.name, "start", item.steps[failed].args, words)
+            perform(connection, item.kind, item.name, step.verb, step.args, words)
     except HypervisorError as error:
         return f"; then failed as well: {error}"
-    return "; the previous definition was put back" + (", and the guest started with it" if was_shut_down else "")
+    return "; the previous definition was put back" + (f", and the {item.kind} started with it" if was_stopped else "")

@@ -223,7 +223,7 @@ def test_a_definition_that_cannot_be_carried_out_is_put_back(host: Host, name: s
     options = {"kernel": f"{AREA}/{name}-none", "restart": "if_needed", "timeout": 60}
     (failed,) = host.play(Task("domain", {"name": name, **options}))
     assert failed.failed
-    assert "and the guest started with it" in failed.msg, failed.msg
+    assert "and the domain started with it" in failed.msg, failed.msg
     after = host.see()
     assert after.state(name) == "running"
     assert after.domain(name, "os/kernel") == tiny["kernel"]

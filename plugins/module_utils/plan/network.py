@@ -86,6 +86,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
         frozenset(),
         undeclared(want, root),
         {"attached": current.attached if current else ()},
+        current.inactive if current and current.persistent else None,
     )
 
 
