@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import STATES
+
 from .agent import Refused, Unreachable
 
 try:
@@ -33,18 +35,6 @@ CHANNEL = "org.qemu.guest_agent.0"
 # What the agent says of a command that its configuration forbids (QEMU 5 and later), or that it does not know.
 _FORBIDDEN = re.compile(r"has been disabled|not allowed|has not been found|CommandNotFound", re.IGNORECASE)
 _REFUSED = "unable to execute QEMU agent command"
-
-STATES = {
-    0: "running",
-    1: "running",
-    2: "running",
-    3: "paused",
-    4: "running",
-    5: "stopped",
-    6: "crashed",
-    7: "pmsuspended",
-}
-"""virDomainState in the words that the modules use: a guest that is being shut down still runs."""
 
 
 class MissingLibrary(Exception):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import Domain, Filter, Host, Network, Pool, Secret, Volume
+from ..plan.current import STATES, Domain, Filter, Host, Network, Pool, Secret, Volume
 from .connection import Connection, libvirt, with_flag
 from .seed import digest_of_seed
 
@@ -179,16 +179,6 @@ def _attached(network: Any) -> tuple[str, ...]:
 
 
 _FLAGS = (1, 4, 1024, 256)  # VIR_CONNECT_LIST_DOMAINS_ACTIVE, _PERSISTENT, _AUTOSTART, _MANAGEDSAVE
-_STATES = {
-    0: "running",
-    1: "running",
-    2: "running",
-    3: "paused",
-    4: "running",
-    5: "stopped",
-    6: "crashed",
-    7: "pmsuspended",
-}
 
 
 def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
@@ -216,7 +206,7 @@ def _domain(domain: Any, active: bool, persistent: bool, autostart: bool, saved:
     live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE) if active else None
     flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
     inactive = domain.XMLDesc(flags) if persistent or live is None else live
-    state = _STATES.get(domain.state()[0], "stopped") if active else "saved" if saved else "stopped"
+    state = STATES.get(domain.state()[0], "stopped") if active else "saved" if saved else "stopped"
     image = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE) if state == "saved" else None
     return Domain(domain.name(), inactive, live, state, autostart, persistent, image)
 

@@ -10,6 +10,18 @@ from typing import NamedTuple
 
 DIRECTORY_POOLS = frozenset(("dir", "fs", "netfs"))
 
+# virDomainState in the words that the modules use: a guest that is being shut down still runs.
+STATES = {
+    0: "running",
+    1: "running",
+    2: "running",
+    3: "paused",
+    4: "running",
+    5: "stopped",
+    6: "crashed",
+    7: "pmsuspended",
+}
+
 
 class Volume(NamedTuple):
     """A storage volume. capacity in bytes; backing: path of its backing file; digest: of a cloud-init seed's content."""
