@@ -254,3 +254,45 @@ def test_settings_of_a_running_guest(host: Host, name: str, tiny: dict[str, Any]
         assert done.after.all["domains"][name]["id"] == number
     assert host.inside(name, "cat /sys/devices/system/cpu/present").strip() == "0-1"
     assert boot(host, name) == before
+
+
+def test_devices_of_a_running_guest(host: Host, name: str, pool: str, net: str, tiny: dict[str, Any]) -> None:
+    """Limits of a disk, links, statistics and whole devices change while it runs, in both definitions."""
+    disk = {"target": "vda", "size": "2 MiB", "pool": pool}
+    link = {"network": net, "name": "first"}
+    fields: dict[str, Any] = {**tiny, "disks": [disk], "interfaces": [link], "memballoon": {"model": "virtio"}}
+    host.run("domain", name=name, **fields, state="running", wait_for=READY)
+    before, number = boot(host, name), host.see().all["domains"][name]["id"]
+    second = {"model": "virtio", "backend": "random", "source": "/dev/random"}
+    first = {"model": "virtio", "backend": "random", "source": "/dev/urandom"}
+    changes: list[tuple[dict[str, Any], str, str | None]] = [
+        (
+            {"disks": [{**disk, "iotune": {"total_bytes_sec": 1 << 20}}]},
+            "devices/disk/iotune/total_bytes_sec",
+            "1048576",
+        ),
+        (
+            {"disks": [{**disk, "iotune": {"read_iops_sec": 100, "total_bytes_sec": 0}}]},
+            "devices/disk/iotune/read_iops_sec",
+            "100",
+        ),
+        ({"interfaces": [{**link, "link": "down"}]}, "devices/interface/link/@state", "down"),
+        ({"interfaces": [{**link, "link": "up"}]}, "devices/interface/link/@state", "up"),
+        ({"memballoon": {"stats_period": 10}}, "devices/memballoon/stats/@period", "10"),
+        ({"rngs": [first, second]}, "devices/rng[2]/backend", "/dev/random"),
+        (
+            {"channels": [{"name": "org.qemu.guest_agent.0"}, {"name": "org.example.0"}]},
+            "devices/channel[2]/target/@name",
+            "org.example.0",
+        ),
+        ({"vsock": {"auto": True}}, "devices/vsock/@model", "virtio"),
+        ({"watchdogs": [{"model": "i6300esb", "action": "none"}]}, "devices/watchdog/@action", "none"),
+    ]
+    for options, path, value in changes:
+        done = host.converge("domain", name=name, **options)
+        told = done.run.objects[f"domain {name}"]
+        assert (done.run.pending, told.get("declined")) == (set(), None), done.run.data
+        found = [done.after.domain(name, path, view) for view in ("inactive", "live")]
+        assert found == [value, value], (options, found)
+        assert done.after.all["domains"][name]["id"] == number
+    assert boot(host, name) == before

@@ -56,6 +56,7 @@ _HOLLOW = " | ".join(
 def fill_parts(want: Wanted, root: tree.Element) -> None:
     """Fill in what follows from the declared parts, before they are laid over the guest's document."""
     document = want.document
+    tree.erase(document, _HOLLOW.replace("not(*)", "not(*) and not(@*)"))  # The mark of an empty list is an attribute.
     if document.find("iothreadids") is not None:
         name_iothreads(root)
     _fill_processor(document, root)
