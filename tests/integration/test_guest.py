@@ -285,8 +285,6 @@ def test_devices_of_a_running_guest(host: Host, name: str, pool: str, net: str, 
             "devices/channel[2]/target/@name",
             "org.example.0",
         ),
-        ({"vsock": {"auto": True}}, "devices/vsock/@model", "virtio"),
-        ({"watchdogs": [{"model": "i6300esb", "action": "none"}]}, "devices/watchdog/@action", "none"),
     ]
     for options, path, value in changes:
         done = host.converge("domain", name=name, **options)
