@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -30,9 +31,31 @@ class Module(AnsibleModule):  # type: ignore[misc]
         """
 
     def fail_json(self, msg: str, **answer: Any) -> None:
-        """Fail with the options masked."""
+        """Fail with the options masked, and without the names of all of them where one is unknown."""
+        msg = shorter(msg)
         answer.setdefault("invocation", {"module_args": masked_options(self.params, self._fields)})
         super().fail_json(msg, **answer)
+
+
+# AnsibleModule's words for an option that is none (ansible.module_utils.common.arg_spec, errors.UnsupportedError).
+_UNKNOWN = re.compile(
+    r"^Unsupported parameters for \((?P<module>\S+)\) module: (?P<names>.+?)\. Supported .* include: (?P<all>.+)$"
+)
+
+
+def shorter(msg: str) -> str:
+    """A message on unknown options with the options that they may be meant for, in place of some hundred names."""
+    found = _UNKNOWN.match(msg)
+    if found is None:
+        return msg
+    from difflib import get_close_matches  # noqa: PLC0415 - only who mistypes pays for it
+
+    known = re.findall(r"\w+", found["all"])
+    names = []
+    for name in found["names"].split(", "):
+        alike = get_close_matches(name.rpartition(".")[2], known, 3)
+        names.append(name + (f" (did you mean {', '.join(alike)}?)" if alike else ""))
+    return f"there is no option {', '.join(names)}; ansible-doc {found['module']} lists those there are"
 
 
 def new_module(fields: tuple[Field, ...]) -> AnsibleModule:

@@ -109,9 +109,12 @@ def test_a_guest_that_cannot_be_reached_says_why(
         texts = [result["msg"] for _status, result in answers if "guest " in result.get("msg", "")]
         return {text.partition("guest ")[2].split()[0]: text for text in texts}
 
-    found = until(lambda: (told := said()).get(f"{name}a") and told, "the first guest's agent forbids to run", 90)
+    forbids = "does not allow guest-exec"
+    found = until(
+        lambda: forbids in (told := said()).get(f"{name}a", "") and told, "the first agent forbids to run", 90
+    )
     for letter, part in {
-        "a": "does not allow guest-exec",
+        "a": forbids,
         "d": "agent is not connected",
         "m": "has no channel org.qemu.guest_agent.0",
         "o": "is stopped, not running",
