@@ -30,7 +30,8 @@ NAMES = (
 
 def test_libvirt_keeps_every_device_as_it_was_declared(host: Host, name: str, pool: str, net: str) -> None:
     guests = [_guest(case, f"{name}{place}", pool, net) for place, case in enumerate(NAMES)]
-    volumes = [{"name": "somewhere", "pool": pool, "size": "1 MiB", "format": "raw"}]
+    named = [disk["volume"] for guest in guests for disk in guest.get("disks", []) if disk.get("volume")]
+    volumes = [{"name": volume, "pool": pool, "size": "1 MiB", "format": "raw"} for volume in named]
     stack = Task("stack", {"volumes": volumes, "domains": guests})
     made, seen, again, last = host.play(stack, LOOK, stack, LOOK)
     assert not made.failed, made.data
@@ -47,7 +48,7 @@ def _guest(case: str, name: str, pool: str, net: str) -> dict[str, Any]:
     guest: dict[str, Any] = yaml.safe_load(text.replace("/srv/", f"/srv/{name}-").replace("/dev/sd", f"/dev/{name}-sd"))
     for disk in guest.get("disks", []):
         if disk.get("volume"):
-            disk["pool"] = pool
+            disk.update({"pool": pool, "volume": f"{name}-{disk['volume']}"})
             disk.pop("volume_mode", None)
     for interface in guest.get("interfaces", []):
         if interface.get("network"):

@@ -16,7 +16,10 @@ ALL = "Supported parameters include: memory, name, vcpu_current, vcpus, xml (gue
     ("names", "said"),
     [
         ("vcpu", "there is no option vcpu (did you mean vcpus"),
-        ("domains.disks.memry", "there is no option domains.disks.memry (did you mean memory?); ansible-doc k.l.domain"),
+        (
+            "domains.disks.memry",
+            "there is no option domains.disks.memry (did you mean memory?); ansible-doc k.l.domain",
+        ),
         ("zzz, mem_ory", "there is no option zzz, mem_ory (did you mean memory?); "),
     ],
 )
