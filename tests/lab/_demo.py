@@ -116,8 +116,10 @@ def make_key() -> str:
 
 
 def log_file() -> Path:
-    """All that the last playbook printed."""
-    return LAB / "log" / "demo.log"
+    """All that the last playbook printed. Its folder goes with `lab down`, the last time this was run."""
+    path = LAB / "log" / "demo.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def play(key: str) -> str:
