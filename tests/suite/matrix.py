@@ -87,10 +87,14 @@ def _environment(core: Core, python: PythonFound, name: str, run: Run) -> Path |
     if stamp.exists() and stamp.read_text() == made_from:
         return folder / "bin"
     shutil.rmtree(folder, ignore_errors=True)
+    # Each ansible-core wants a resolvelib of its own, so that one pin cannot serve them all.
+    pinned = [line for line in pins[1].read_text().splitlines() if not line.startswith("resolvelib==")]
+    constraints = run.folder / f"matrix-{name}-constraints.txt"
+    constraints.write_text("\n".join([*pinned, ""]))
     pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", f"ansible-core=={core.version}"]
     steps: tuple[tuple[str, command.Words], ...] = (
         ("venv", [python.path, "-m", "venv", folder]),
-        ("pip", [*pip, "-r", pins[0], "-c", pins[1]]),
+        ("pip", [*pip, "-r", pins[0], "-c", constraints]),
     )
     for step, words in steps:
         done = command.run(words, log=run.log(f"matrix-{name}-{step}"), cwd=ROOT)
