@@ -142,13 +142,20 @@ def export(kind: Kind, xml: str) -> Exported:
 def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: str) -> Exported:
     """Move what has a field out of an element into a declaration."""
     found: Exported = {}
+    tags = set(tree.by_tag(node))
     for field in fields:
-        if field.path is None:
+        if field.path is None or not _may_be_there(field.path, tags):
             continue
         value = _take_field(node, field, rules, join(above, field.path))
         if value is not None:
             found[field.name] = value
     return found
+
+
+def _may_be_there(path: str, tags: set[str]) -> bool:
+    """Whether there can be anything at a path, by the tags of the children: most of some thousand options are not used."""
+    head = path.partition("/")[0].partition("[")[0]
+    return head in tags or head.startswith(("@", "."))
 
 
 def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
