@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
-from lab import on_host
+from lab import HostFailed, on_host
 from place import BENCHMARKS, ROOT
 
 FOLDER = "/var/lib/libvirt/bench-payloads"
@@ -34,19 +34,34 @@ class Process(NamedTuple):
     memory: float
 
 
-def payload_of(module: str, arguments: Mapping[str, Any]) -> Payload:
-    """Build what ansible-core would send for a task of this module."""
+def library_payload(module: str, arguments: Mapping[str, Any], *, first: bool = False) -> Payload:
+    """What goes to a host for a task of one of our modules, by its short name. first: to a host that never met one."""
+    _load_plugins()
+    from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import sources  # noqa: PLC0415
+
+    request: dict[str, Any] = {"digest": sources.digest(), "module": module, "given": dict(arguments)}
+    return payload_of("kvmfleet.libvirt.library", {**request, "source": sources.archive()} if first else request)
+
+
+def _load_plugins() -> None:
+    """ansible-core reads its configuration when it is imported, and finds collections when its loader is made."""
     os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible.cfg"))
     os.environ.setdefault("ANSIBLE_LIBRARY", str(BENCHMARKS / "modules"))
-    # ansible-core reads its configuration when it is imported.
-    from ansible.executor.module_common import modify_module  # noqa: PLC0415
-    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
-    from ansible.plugins.loader import init_plugin_loader, module_loader  # noqa: PLC0415
-    from ansible.template import Templar  # noqa: PLC0415
+    from ansible.plugins.loader import init_plugin_loader  # noqa: PLC0415
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         init_plugin_loader()
+
+
+def payload_of(module: str, arguments: Mapping[str, Any]) -> Payload:
+    """What ansible-core sends for a task of this module."""
+    _load_plugins()
+    from ansible.executor.module_common import modify_module  # noqa: PLC0415
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+    from ansible.plugins.loader import module_loader  # noqa: PLC0415
+    from ansible.template import Templar  # noqa: PLC0415
+
     found = module_loader.find_plugin_with_context(module)
     made = modify_module(
         module_name=module,
@@ -97,31 +112,45 @@ def send(payloads: Mapping[str, Payload]) -> None:
         on_host(f"cat > {FOLDER}/{name}", payload.program)
 
 
+def keep_library() -> None:
+    """Have the library kept on the host, as the first task does. Raises HostFailed."""
+    asked = {kind: [] for kind in ("secrets", "nwfilters", "pools", "networks", "volumes", "domains")}
+    send({"first": library_payload("stack_info", asked, first=True)})
+    told = json.loads(on_host(f"python3 {FOLDER}/first"))
+    if "stack" not in told:
+        raise HostFailed(f"the library is not kept: {told}")
+
+
 _IMPORTS = """
-import base64, json, re, subprocess, sys
+import base64, glob, json, re, subprocess, sys
 once = '''
 import sys, time
 sys.path.insert(0, sys.argv[1])
 import ansible.module_utils.basic
+sys.path.insert(0, sys.argv[2])
 began = time.process_time()
-__import__("ansible_collections.kvmfleet.libvirt.plugins.modules." + sys.argv[2])
+import kvmfleet_libvirt.entry
+if sys.argv[3] == "stack_info":
+    import kvmfleet_libvirt.tell
 print((time.process_time() - began) * 1000)
 '''
-times = {name: [] for name in sys.argv[2:]}
-for name in times:
-    with open(name, "rb") as payload, open(name + ".zip", "wb") as archive:
-        archive.write(base64.b64decode(max(re.findall(rb"[A-Za-z0-9+/=]{1000,}", payload.read()), key=len)))
-for _ in range(int(sys.argv[1])):
+with open("stack", "rb") as payload, open("ansible.zip", "wb") as archive:
+    archive.write(base64.b64decode(max(re.findall(rb"[A-Za-z0-9+/=]{1000,}", payload.read()), key=len)))
+(library,) = glob.glob("/root/.cache/kvmfleet.libvirt/" + sys.argv[1] + "*.zip")
+times = {name: [] for name in ("stack", "stack_info")}
+for _ in range(int(sys.argv[2])):
     for name in times:
-        command = [sys.executable, "-c", once, name + ".zip", name]
+        command = [sys.executable, "-c", once, "ansible.zip", library, name]
         times[name].append(float(subprocess.run(command, capture_output=True, check=True).stdout))
 print(json.dumps(times))
 """
 
 
-def import_ms(names: list[str], rounds: int) -> dict[str, float]:
-    """Milliseconds of processor time in which payloads on the host, named as their modules, import what ping does not
-    need: from the archive, as in a run, the collection's code, libvirt, lxml and what they bring in. The medians.
+def import_ms(rounds: int) -> dict[str, float]:
+    """Milliseconds of processor time in which the kept library is imported for stack and for stack_info, with libvirt,
+    lxml and what they bring in: all that ping does not need. The medians.
     """
-    times = json.loads(on_host(f"cd {FOLDER} && python3 - {rounds} {' '.join(names)}", _IMPORTS))
+    from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import sources  # noqa: PLC0415
+
+    times = json.loads(on_host(f"cd {FOLDER} && python3 - {sources.digest()} {rounds}", _IMPORTS))
     return {name: median(runs) for name, runs in times.items()}

@@ -7,35 +7,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from .host.connection import HypervisorError, MissingLibrary
-from .module import new_module
+from .module import Module
 from .plan.problem import Declined
 from .plan.words import masked_options
 from .reconcile import Run, reconcile
-from .spec.field import Field, Kind
-from .spec.kinds import KINDS, STACK, module_fields
+from .spec.field import Field
+from .spec.kinds import INFO, KIND, KINDS, STACK, module_fields
 
 
-def declare_stack() -> None:
-    """The module that declares everything on a host."""
-    module = new_module(STACK)
-    _carry_out(module, STACK, {kind.plural: module.params[kind.plural] or [] for kind in KINDS})
+def run(name: str, given: dict[str, Any] | None = None) -> None:
+    """Run the module of this name. given: its parameters, where they are not those that Ansible gave to the process."""
+    if name == "stack_info":
+        from .tell import tell_stack  # noqa: PLC0415 - the export is most of it, and nobody else's
+
+        tell_stack(Module(name, INFO, given))
+    elif name == "stack":
+        module = Module(name, STACK, given)
+        _carry_out(module, STACK, {kind.plural: module.params.get(kind.plural) or [] for kind in KINDS})
+    else:
+        fields = module_fields(KIND[name])
+        module = Module(name, fields, given)
+        own = {field.name: module.params[field.name] for field in KIND[name].fields if field.name in module.params}
+        _carry_out(module, fields, {KIND[name].plural: [own]})
 
 
-def declare_one(kind: Kind) -> None:
-    """A module that declares one object of this kind."""
-    fields = module_fields(kind)
-    module = new_module(fields)
-    _carry_out(module, fields, {kind.plural: [_own(module.params, kind.fields)]})
-
-
-def _own(params: dict[str, Any], fields: tuple[Field, ...]) -> dict[str, Any]:
-    return {field.name: params[field.name] for field in fields}
-
-
-def _carry_out(module: AnsibleModule, fields: tuple[Field, ...], stack: dict[str, list[dict[str, Any]]]) -> None:
+def _carry_out(module: Module, fields: tuple[Field, ...], stack: dict[str, list[dict[str, Any]]]) -> None:
     params = module.params
     invocation = {"module_args": masked_options(params, fields)}
     try:

@@ -20,9 +20,20 @@ class Module(AnsibleModule):  # type: ignore[misc]
     no_log, masks a secret's text wherever it stands: a password "web" in every name that has it.
     """
 
-    def __init__(self, fields: tuple[Field, ...]) -> None:
+    def __init__(self, name: str, fields: tuple[Field, ...], given: dict[str, Any] | None = None) -> None:
+        """fields: the module's options. given: its parameters with Ansible's own (`_ansible_…`), where another module runs it."""
+        # A module lives for a second or two: looking for cycles among its objects costs more than they do.
+        gc.disable()
+        self._module = f"kvmfleet.libvirt.{name}"
         self._fields = fields
+        self._given = given
         super().__init__(argument_spec=argument_spec(fields), supports_check_mode=True)
+
+    def _load_params(self) -> None:
+        if self._given is None:
+            super()._load_params()
+        else:
+            self.params = {**self._given, "_ansible_module_name": self._module}
 
     def log(self, msg: str, log_args: dict[str, Any] | None = None) -> None:
         """Nothing: Ansible logs each invocation in the host's journal, where its options may be read by others.
@@ -56,10 +67,3 @@ def shorter(msg: str) -> str:
         alike = get_close_matches(name.rpartition(".")[2], known, 3)
         names.append(name + (f" (did you mean {', '.join(alike)}?)" if alike else ""))
     return f"there is no option {', '.join(names)}; ansible-doc {found['module']} lists those there are"
-
-
-def new_module(fields: tuple[Field, ...]) -> AnsibleModule:
-    """The module with these options. Its invocation is not logged on the host: it may hold what nobody should read there."""
-    # A module lives for a second or two: looking for cycles among its objects costs more than they do.
-    gc.disable()
-    return Module(fields)

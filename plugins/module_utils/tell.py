@@ -11,15 +11,14 @@ from typing import Any
 
 from .host.connection import Connection, HypervisorError, MissingLibrary
 from .host.read import Scope, read_host
-from .module import new_module
+from .module import Module
 from .plan.export import export_host
-from .spec.kinds import INFO, KINDS
+from .spec.kinds import KINDS
 
 
-def tell_stack() -> None:
+def tell_stack(module: Module) -> None:
     """Run the module stack_info."""
-    module = new_module(INFO)
-    patterns = {kind.plural: module.params[kind.plural] for kind in KINDS}
+    patterns = {kind.plural: module.params.get(kind.plural) for kind in KINDS}
     try:
         stack = gather(module.params["uri"], patterns)
     except (HypervisorError, MissingLibrary) as error:

@@ -107,12 +107,11 @@ errors:
   sample: []
 """
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import declare_one
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import run
 
 
 def main() -> None:
-    declare_one(KIND["secret"])
+    run("secret")
 
 
 if __name__ == "__main__":

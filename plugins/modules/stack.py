@@ -115,11 +115,11 @@ errors:
   sample: []
 """
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import declare_stack
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import run
 
 
 def main() -> None:
-    declare_stack()
+    run("stack")
 
 
 if __name__ == "__main__":

@@ -53,11 +53,11 @@ stack:
     domains: {description: Guests., type: list, elements: dict, returned: always, sample: [{name: web1}]}
 """
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.tell import tell_stack
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import run
 
 
 def main() -> None:
-    tell_stack()
+    run("stack_info")
 
 
 if __name__ == "__main__":

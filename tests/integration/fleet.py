@@ -130,17 +130,22 @@ class Seen(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One task of a play: a module's short name with its options, or a look at the host."""
+    """One task of a play: a module's short name with its options, or a look at the host.
+
+    seconds: that it may take in the background, 0 where it is not to run there.
+    """
 
     module: str
     options: dict[str, Any]
     check: bool = False
+    seconds: int = 0
 
     def as_yaml(self) -> dict[str, Any]:
         """The task as Ansible reads it."""
         name = self.module if "." in self.module else "kvmfleet.libvirt." + self.module
         options: Any = self.options["cmd"] if name.endswith(".raw") else self.options
-        return {name: options, "check_mode": self.check, "ignore_errors": True}
+        background = {"async": self.seconds, "poll": 1} if self.seconds else {}
+        return {name: options, "check_mode": self.check, "ignore_errors": True, **background}
 
 
 LOOK = Task("ansible.builtin.raw", {"cmd": f"python3 {SEE}"})

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+# The modules that plays use; `library` is how they come to their hosts.
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if path.stem != "library")
 ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 REQUIREMENTS = ROOT / "tests" / "requirements"
 
@@ -37,6 +38,14 @@ def pins(name: str) -> dict[str, str]:
 
 def test_action_group_is_the_list_of_modules() -> None:
     assert sorted(read("meta", "runtime.yml")["action_groups"]["libvirt"]) == MODULES
+
+
+def test_each_module_runs_from_the_kept_library() -> None:
+    routes = read("meta", "runtime.yml")["plugin_routing"]["modules"]
+    kept = [
+        path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if "utils.entry import" in path.read_text()
+    ]
+    assert routes == {name: {"action_plugin": "kvmfleet.libvirt.library"} for name in kept}
 
 
 def test_version_is_the_changelog_s() -> None:

@@ -36,7 +36,9 @@ MAY: dict[str, set[str]] = {
     "reconcile": {"converge", "host", "outcome", "plan", "spec"},
     "module": {"plan", "spec"},
     "tell": {"host", "module", "plan", "spec"},
-    "entry": {"host", "module", "plan", "reconcile", "spec"},
+    "entry": {"host", "module", "plan", "reconcile", "spec", "tell"},
+    "kept": set(),
+    "runner": {"kept"},
 }
 IMPURE = {
     "libvirt",
