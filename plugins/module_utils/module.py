@@ -12,7 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .plan.words import masked_options
-from .spec.field import Field, argument_spec
+from .spec.field import Field, needed_spec
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -27,13 +27,15 @@ class Module(AnsibleModule):  # type: ignore[misc]
         self._module = f"kvmfleet.libvirt.{name}"
         self._fields = fields
         self._given = given
-        super().__init__(argument_spec=argument_spec(fields), supports_check_mode=True)
+        super().__init__(argument_spec={}, supports_check_mode=True)
 
     def _load_params(self) -> None:
         if self._given is None:
             super()._load_params()
         else:
             self.params = {**self._given, "_ansible_module_name": self._module}
+        own = {name: value for name, value in self.params.items() if not name.startswith("_ansible_")}
+        self.argument_spec = needed_spec(self._fields, [own])
 
     def log(self, msg: str, log_args: dict[str, Any] | None = None) -> None:
         """Nothing: Ansible logs each invocation in the host's journal, where its options may be read by others.

@@ -66,6 +66,19 @@ def parse(text: str) -> Element:
     return root
 
 
+def only_read(text: str) -> Element:
+    """The root element of a document of the host, for those who do not change it: parsed once, however many ask.
+
+    Raises BadXml.
+    """
+    if text not in _READ:
+        _READ[text] = parse(text)
+    return _READ[text]
+
+
+_READ: dict[str, Element] = {}
+
+
 def text_of(root: Element) -> str:
     """The element as indented text."""
     return str(etree.tostring(root, pretty_print=True, encoding="unicode"))
@@ -118,12 +131,17 @@ def split(path: str) -> tuple[str, str | None]:
 
 def find(parent: Element, path: str) -> Element | None:
     """The first element at this path, or None."""
-    return parent if path == "." else parent.find(path, NAMESPACES)
+    if path == ".":
+        return parent
+    # lxml sorts the namespaces that it is given at each call.
+    return parent.find(path, NAMESPACES) if ":" in path else parent.find(path)
 
 
 def find_all(parent: Element, path: str) -> list[Element]:
     """All elements at this path."""
-    return [parent] if path == "." else list(parent.findall(path, NAMESPACES))
+    if path == ".":
+        return [parent]
+    return list(parent.findall(path, NAMESPACES) if ":" in path else parent.findall(path))
 
 
 def get(parent: Element, path: str) -> str | None:
@@ -142,7 +160,7 @@ def make(parent: Element, path: str) -> Element:
     """The element at this path, made together with the elements above it when it is not there yet."""
     node = parent
     for tag in [] if path == "." else path.split("/"):
-        child = node.find(tag, NAMESPACES)
+        child = find(node, tag)
         if child is None:
             named = _NAMED.search(tag)
             plain_tag = _NAMED.sub("", tag)

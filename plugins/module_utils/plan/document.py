@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 
 from .. import tree
-from ..spec.field import Field, Kind
+from ..spec.field import Field, Kind, given_fields
 from . import ownership, values
 from .overlay import ABSENT, overlay, size_at
 from .problem import Problems
@@ -85,9 +85,8 @@ def write_fields(
     problems: Problems,
 ) -> None:
     """Write the declared values of these fields into an element of a sparse document."""
-    for field in fields:
-        value = declared.get(field.name)
-        if value is not None and field.path is not None:
+    for field, value in given_fields(fields, declared):
+        if field.path is not None:
             _write(parent, field, value, below(where, field.name), problems)
 
 

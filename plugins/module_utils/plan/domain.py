@@ -105,8 +105,9 @@ def _one_boot_order(want: Wanted, root: tree.Element, problems: Problems) -> lis
 
     It puts <boot dev='hd'/> into each definition that has no order by itself.
     """
-    kinds, devices = root.findall("os/boot"), root.findall("devices/*/boot")
-    if not (kinds and devices):
+    kinds = root.findall("os/boot")
+    devices = root.findall("devices/*/boot") if kinds else []
+    if not devices:
         return []
     if want.document.find("os/boot") is None:
         for node in kinds:
@@ -162,7 +163,7 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
     _changes, steps, _restarted = power_steps(dict(declared, state="stopped"), current, False, site.problems)
     if current.persistent:
         steps += (Step("undefine", {}, f"undefine guest {name}"),)
-    root = tree.parse(current.inactive)
+    root = tree.only_read(current.inactive)
     if declared.get("remove_storage"):
         _remove_storage(root, name, site)
     return ObjectPlan(

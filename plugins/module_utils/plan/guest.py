@@ -42,7 +42,7 @@ BUS = {"vd": "virtio", "sd": "sata", "hd": "ide", "fd": "fdc", "nv": "nvme"}
 def concrete(declared: Declared, site: Site) -> Declared:
     """The declaration with concrete disks and interfaces. Adds the implied volumes and reservations to the site."""
     current = site.host.domains.get(declared["name"])
-    root = tree.parse(current.inactive) if current else None
+    root = tree.only_read(current.inactive) if current else None
     where = "domain {}".format(declared["name"])
     result = dict(declared)
     if declared.get("disks") is not None:

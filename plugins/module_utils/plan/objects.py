@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..spec.field import Field, Kind
+from ..spec.field import Field, Kind, given_fields
 from . import ownership
 from .document import below, declared_document, raw_document
 from .overlay import ABSENT, Edit, Place, overlay
@@ -55,11 +55,11 @@ def wanted(
     where = "{} {}".format(kind.name, declared["name"])
     without_raw = {name: value for name, value in declared.items() if name != "xml"}
     typed = declared_document(kind, without_raw, where, problems)
-    _check_twice(typed, rules, where, problems)
+    keys = _check_twice(typed, rules, where, problems)
     exclusive = _exclusive(kind, declared, where, problems)
     raw = raw_document(kind, declared.get("xml"), where, problems)
     if raw is None:
-        return Wanted(kind, where, typed, typed, ownership.keys_of(typed, rules), lists, None, exclusive)
+        return Wanted(kind, where, typed, typed, keys, lists, None, exclusive)
     ownership.strip(raw)
     for path in rules.known.told:
         tree.erase(raw, path)
@@ -67,40 +67,44 @@ def wanted(
     rules.known.normal(raw)
     if complete is not None:
         complete(raw)
-    keys = frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules)) | ownership.keys_of(typed, rules)
+    keys |= frozenset(ownership.RAW + key for key in ownership.keys_of(raw, rules))
     overlay(raw, typed, rules)
     return Wanted(kind, where, raw, typed, keys, lists, digest, exclusive)
 
 
 def _exclusive(kind: Kind, declared: Mapping[str, Any], where: str, problems: Problems) -> frozenset[str]:
     """The paths of the lists that shall hold nothing but what is declared. One that is not declared is a problem."""
-    found = {field.name: field.path for field in kind.fields if field.name in (declared.get("exclusive") or ())}
+    named = declared.get("exclusive")
+    if not named:
+        return frozenset()
+    found = {field.name: field.path for field in kind.fields if field.name in named}
     for name in found:
         if declared.get(name) is None:
             problems.add(where + ": exclusive", f"{name} is not declared; an empty list says that there shall be none")
     return frozenset(path for path in found.values() if path)
 
 
-def _check_twice(typed: tree.Element, rules: Rules, where: str, problems: Problems) -> None:
-    """A problem for each entry of a list that is declared twice. Disks and interfaces are checked where they are made concrete."""
-    trails = [
-        trail for trail in ownership.places(typed, rules) if trail[0].path not in ("devices/disk", "devices/interface")
-    ]
-    keys = {ownership.key(trail) for trail in trails}
-    for trail in trails:
+def _check_twice(typed: tree.Element, rules: Rules, where: str, problems: Problems) -> frozenset[str]:
+    """The owned keys of what is declared. A problem for each entry of a list that is declared twice: those of disks and
+    interfaces are found where they are made concrete.
+    """
+    trails = {ownership.key(trail): trail for trail in ownership.places(typed, rules)}
+    for trail in trails.values():
+        if not trail[-1].key.endswith("#2") or trail[0].path in ("devices/disk", "devices/interface"):
+            continue
         first = (*trail[:-1], trail[-1]._replace(key=trail[-1].key.rpartition("#")[0]))
-        if trail[-1].key.endswith("#2") and ownership.key(first) in keys:
+        if ownership.key(first) in trails:
             problems.add(
                 below(where, path_in_words(Edit(trail[-1].path, None, None, first), rules)), "is declared twice"
             )
+    return frozenset(trails)
 
 
 def list_paths(fields: tuple[Field, ...], declared: Mapping[str, Any], above: str = "") -> frozenset[str]:
     """Rule paths of the lists of items that a user declared, nested ones included."""
     found: list[str] = []
-    for field in fields:
-        value = declared.get(field.name)
-        if value is None or field.path is None:
+    for field, value in given_fields(fields, declared):
+        if field.path is None:
             continue
         path = join(above, field.path)
         if field.type == "map":

@@ -15,7 +15,7 @@ def address_interfaces(raw: tree.Element, current: str | None, host: str, guest:
     libvirt would make one up at random, and a document that is declared anew would add an interface to the guest.
     """
     nodes = raw.findall("devices/interface")
-    there = tree.parse(current).findall("devices/interface") if current else []
+    there = tree.only_read(current).findall("devices/interface") if current else []
     taken = {(tree.get(node, "mac/@address") or "").lower() for node in nodes}
     for place, node in enumerate(nodes):
         if tree.get(node, "mac/@address"):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .. import tree
 from ..spec.field import Field, Kind
 from . import values
-from .known import Known
+from .known import Key, Known
 from .known_domain import DOMAIN
 from .known_network import NETWORK
 from .known_secret import SECRET
@@ -31,7 +31,7 @@ class Rules(NamedTuple):
     known: facts about these documents. types: value type of a path. units: unit of a size that says none.
     fields: the table row of a path. implied: paths that are written because of other fields, with the paths of these.
     sized: paths of elements that have a size, with its unit, in their attributes. named: paths of elements of which a
-    table names one by its attribute, as the two <sysinfo>.
+    table names one by its attribute, as the two <sysinfo>. keys: what key_rule found, by path.
     """
 
     kind: Kind
@@ -42,6 +42,14 @@ class Rules(NamedTuple):
     implied: Mapping[str, frozenset[str]]
     sized: frozenset[str]
     named: frozenset[str]
+    keys: dict[str, Key | None]
+
+    def key_rule(self, path: str, tag: str) -> Key | None:
+        """What gives the elements at this path, whose tag is this one, their keys; None where nothing does."""
+        if path not in self.keys:
+            above = path[: -len(tree.plain(tag)) - 1]  # A namespace has slashes of its own.
+            self.keys[path] = self.known.keys.get(path) or (self.known.keys.get(above + "/*") if above else None)
+        return self.keys[path]
 
     def same(self, path: str, want: str, have: str | None) -> bool:
         """Whether the declared text at this path means what the current one means."""
@@ -92,7 +100,7 @@ def _rules(kind: Kind, known: Known) -> Rules:
 
     enter(kind.fields, "")
     sized = frozenset(tree.split(path)[0] for path in units if "@" in path)
-    return Rules(kind, known, types, units, rows, implied, sized, frozenset(named))
+    return Rules(kind, known, types, units, rows, implied, sized, frozenset(named), {})
 
 
 def join(above: str, path: str) -> str:
@@ -119,8 +127,7 @@ _MADE: dict[str, Rules] = {}
 
 def key_of(rules: Rules, path: str, node: tree.Element, place: int) -> str | None:
     """The key of an element among those with the same path, or None where the path has no rule."""
-    above = path[: -len(tree.plain(node.tag)) - 1]  # A namespace has slashes of its own.
-    rule = rules.known.keys.get(path) or (rules.known.keys.get(above + "/*") if above else None)
+    rule = rules.key_rule(path, node.tag)
     return None if rule is None else rule(node, place)
 
 
@@ -129,12 +136,15 @@ def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] 
 
     Two that would have one key (two interfaces with one MAC address that work together) are told apart by their order.
     """
+    if not nodes:
+        return []
+    rule = rules.key_rule(path, nodes[0].tag)
+    if rule is None:
+        return None
     seen: dict[str, int] = {}
     keys = []
     for place, node in enumerate(nodes):
-        key = key_of(rules, path, node, place)
-        if key is None:
-            return None
+        key = rule(node, place)
         seen[key] = seen.get(key, 0) + 1
         keys.append(key if seen[key] == 1 else f"{key}#{seen[key]}")
     return keys

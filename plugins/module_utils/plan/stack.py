@@ -132,7 +132,7 @@ def _release(site: Site) -> None:
         current = site.host.domains.get(name)
         if current is None or (declared["state"] != "absent" and declared.get("interfaces") is None):
             continue
-        root = tree.parse(current.inactive)
+        root = tree.only_read(current.inactive)
         for node in root.iterfind("devices/interface"):
             network, mac = tree.get(node, "source/@network"), (tree.get(node, "mac/@address") or "").lower()
             if network and network in site.host.networks and (network, mac) not in kept:
@@ -154,7 +154,7 @@ def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
     owners: dict[str, str] = {}
     for name, domain in site.host.domains.items():
         if name not in site.domains:
-            owners.update(dict.fromkeys(macs(tree.parse(domain.inactive)), name))
+            owners.update(dict.fromkeys(macs(tree.only_read(domain.inactive)), name))
     for name, guest in guests.items():
         for item in guest.get("interfaces") or []:
             mac = (item.get("mac") or "").lower()
@@ -188,7 +188,7 @@ def _check_disks(site: Site, guests: Mapping[str, Declared]) -> None:
 def _stands_on(site: Site, name: str, source: tuple[str, str]) -> bool:
     """Whether a guest has this disk already."""
     current = site.host.domains.get(name)
-    nodes = [] if current is None else tree.parse(current.inactive).findall("devices/disk/source")
+    nodes = [] if current is None else tree.only_read(current.inactive).findall("devices/disk/source")
     return any(
         source in (("", node.get("file")), ("", node.get("dev")), (node.get("pool"), node.get("volume")))
         for node in nodes
@@ -197,7 +197,7 @@ def _stands_on(site: Site, name: str, source: tuple[str, str]) -> bool:
 
 def _has(site: Site, guest: str, mac: str) -> bool:
     current = site.host.domains.get(guest)
-    return current is not None and mac in macs(tree.parse(current.inactive))
+    return current is not None and mac in macs(tree.only_read(current.inactive))
 
 
 def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) -> dict[Id, Wanted]:

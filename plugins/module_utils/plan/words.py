@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from .. import tree
-from ..spec.field import Field
+from ..spec.field import Field, by_name
 from . import values
 from .overlay import Edit, Place, size_at
 from .rules import Rules, join, read_attribute
@@ -150,7 +150,7 @@ def masked_options(options: Mapping[str, Any], fields: tuple[Field, ...]) -> dic
 
     What was not given is left out: it is most of what there is.
     """
-    table = {name: field for field in fields for name in (field.name, *field.aliases)}
+    table = by_name(fields)
     return {
         name: _masked(value, table[name]) if name in table else MASK
         for name, value in options.items()
@@ -172,7 +172,9 @@ def _masked(value: Any, field: Field) -> Any:
 
 def shown_url(value: Any) -> Any:
     """A URL without the name and password in it, and without its query, which may hold a token; all else as it is."""
-    return _QUERY.sub(rf"\1?{MASK}", _LOGIN.sub(rf"\1{MASK}@", value)) if isinstance(value, str) else value
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return _QUERY.sub(rf"\1?{MASK}", _LOGIN.sub(rf"\1{MASK}@", value))
 
 
 def read_fields(node: tree.Element, fields: tuple[Field, ...]) -> dict[str, Any]:

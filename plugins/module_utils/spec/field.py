@@ -10,7 +10,7 @@ planner and the export all read the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 # Ansible's type for each of our value types (plan/values.py knows how each is written in XML).
@@ -88,13 +88,75 @@ def argument_spec(fields: tuple[Field, ...]) -> dict[str, dict[str, Any]]:
     return {field.name: _option(field) for field in fields}
 
 
-def _option(field: Field) -> dict[str, Any]:
+def needed_spec(fields: tuple[Field, ...], given: list[Any]) -> dict[str, dict[str, Any]]:
+    """As much of argument_spec(fields) as says the same of these declarations: the options that any of them gives, and
+    those with a default or that are required. Other options are then not there at all instead of being None.
+
+    AnsibleModule walks the whole spec for each item of a list; there are some fourteen hundred options, of which an item has ten.
+    Where something is given that is no option, it is all of them, to be told in the error; and so it is where a mapping is
+    given as text, which AnsibleModule reads later.
+    """
+    names = {name for item in given if isinstance(item, Mapping) for name in item}
+    rows = by_name(fields)
+    if not names <= rows.keys() or any(isinstance(item, str) for item in given):
+        return argument_spec(fields)
+    needed = {rows[name].name for name in names}
+    spec = {}
+    for field in fields:
+        if field.name in needed or field.default is not None or field.required:
+            spec[field.name] = _option(field, nested=False)
+            if field.fields:
+                spec[field.name]["options"] = needed_spec(field.fields, _below(field, given))
+    return spec
+
+
+def _below(field: Field, given: list[Any]) -> list[Any]:
+    """What declarations say inside of a field."""
+    values = [item.get(name) for item in given if isinstance(item, Mapping) for name in (field.name, *field.aliases)]
+    return [part for value in values for part in (value if isinstance(value, list) else [value])]
+
+
+def by_name(fields: tuple[Field, ...]) -> Mapping[str, Field]:
+    """The rows of a table by their names and aliases, in the table's order."""
+    # By identity: a table's own hash is that of all its texts. The table is kept, so that its identity is not another's.
+    known = _BY_NAME.get(id(fields))
+    if known is None:
+        known = _BY_NAME[id(fields)] = (fields, {n: field for field in fields for n in (field.name, *field.aliases)})
+    return known[1]
+
+
+_BY_NAME: dict[int, tuple[tuple[Field, ...], dict[str, Field]]] = {}
+
+
+def given_fields(fields: tuple[Field, ...], declared: Mapping[str, Any]) -> list[tuple[Field, Any]]:
+    """The fields that a declaration gives a value, with that value, in the table's order: libvirt's schema wants one."""
+    rows = _places(fields)
+    found = [(*rows[name], value) for name, value in declared.items() if value is not None and name in rows]
+    found.sort(key=_place)
+    return [(field, value) for _number, field, value in found]
+
+
+def _place(found: tuple[int, Field, Any]) -> int:
+    return found[0]
+
+
+def _places(fields: tuple[Field, ...]) -> dict[str, tuple[int, Field]]:
+    known = _PLACES.get(id(fields))
+    if known is None:
+        known = _PLACES[id(fields)] = (fields, {field.name: (number, field) for number, field in enumerate(fields)})
+    return known[1]
+
+
+_PLACES: dict[int, tuple[tuple[Field, ...], dict[str, tuple[int, Field]]]] = {}
+
+
+def _option(field: Field, *, nested: bool = True) -> dict[str, Any]:
     option: dict[str, Any] = {"type": ANSIBLE_TYPES[field.type]}
     if field.type == "items":
         option["elements"] = "dict"
     if field.type in ("words", "fragments"):
         option["elements"] = "str"
-    if field.fields:
+    if field.fields and nested:
         option["options"] = argument_spec(field.fields)
     if field.choices and field.type != "map":
         option["choices"] = list(field.choices)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import argument_spec
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import Field, needed_spec
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND, KINDS, STACK
 
 Declared = dict[str, Any]
@@ -22,17 +22,17 @@ class Refused(Exception):
 
 def stack_of(declared: Declared) -> Stack:
     """A stack as the stack module hands it to the planner. declared: plural kind → list of objects."""
-    validated = _validated(argument_spec(STACK), declared)
+    validated = _validated(STACK, declared)
     return {kind.plural: validated.get(kind.plural) or [] for kind in KINDS}
 
 
 def one(kind: str, declared: Declared) -> Declared:
     """One object as its module hands it to the planner."""
-    return _validated(argument_spec(KIND[kind].fields), declared)
+    return _validated(KIND[kind].fields, declared)
 
 
-def _validated(spec: Declared, declared: Declared) -> Declared:
-    result = ArgumentSpecValidator(spec).validate(declared)
+def _validated(fields: tuple[Field, ...], declared: Declared) -> Declared:
+    result = ArgumentSpecValidator(needed_spec(fields, [declared])).validate(declared)
     if result.error_messages:
         raise Refused("; ".join(result.error_messages))
     found: Declared = result.validated_parameters
