@@ -40,7 +40,8 @@ def _object(item: ObjectPlan, result: Any, addresses: Mapping[str, list[str]], a
         "state": item.state,
         "changes": [change._asdict() for change in item.changes],
         "pending": [change._asdict() for change in item.pending],
-        "restart_required": bool(item.pending) or bool(result and result.waiting),
+        # What a volume was made otherwise no restart makes true.
+        "restart_required": (bool(item.pending) and item.kind != "volume") or bool(result and result.waiting),
         "undeclared": list(item.undeclared),
     }
     if result is not None and result.waiting:
@@ -91,7 +92,13 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
             parts.append(f"{len(changed)} of {len(entries)} {plural} changed")
     text = ", ".join(parts) or "nothing to change"
     waits = [_waits(entry) for entry in objects if entry["restart_required"]]
+    waits += [_otherwise(entry) for entry in objects if entry["kind"] == "volume" and entry["pending"]]
     return "; ".join([text, *waits[:5]])
+
+
+def _otherwise(entry: dict[str, Any]) -> str:
+    paths = ", ".join(change["path"] for change in entry["pending"])
+    return f"volume {entry['name']} was made otherwise and is left so: {paths}"
 
 
 def _waits(entry: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def scope_of(stack: Stack) -> Scope:
     """What has to be read in full to plan a stack."""
     domains = stack.get("domains") or []
     volumes = stack.get("volumes") or []
-    going = any(item["state"] == "absent" for item in volumes) or any(
+    going = any(_needs_users(item) for item in volumes) or any(
         item["state"] == "absent" and item.get("remove_storage") for item in domains
     )
     return Scope(
@@ -76,10 +76,21 @@ def scope_of(stack: Stack) -> Scope:
             if interface.get("mac")
         ),
         networks=frozenset(item["name"] for item in stack.get("networks") or []),
-        secrets=bool(stack.get("secrets")),
+        secrets=bool(stack.get("secrets")) or any(item.get("encryption") for item in volumes),
         nwfilters=bool(stack.get("nwfilters")),
         values=frozenset(_with_values(stack.get("secrets") or [])),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
+    )
+
+
+def _needs_users(volume: dict[str, Any]) -> bool:
+    """Whether a volume can only be planned when it is known who uses it."""
+    owned = volume.get("permissions") or {}
+    return bool(
+        volume["state"] == "absent"
+        or volume.get("allow_shrink")
+        or owned.get("owner") is not None
+        or owned.get("group") is not None
     )
 
 

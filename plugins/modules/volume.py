@@ -11,7 +11,7 @@ short_description: Declare a libvirt storage volume
 version_added: "0.1.0"
 description:
   - Declares a libvirt storage volume, idempotently; check mode predicts exactly what a run does.
-  - Data is never overwritten, shrunk or converted. A volume is deleted only by O(state=absent), and only when nothing uses it.
+  - Data is never overwritten, and shrunk only with O(allow_shrink). A volume is deleted only by O(state=absent), and only when nothing uses it.
 author:
   - kvmfleet contributors (@kvmfleet)
 requirements:

@@ -194,3 +194,46 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_cannot_be_is_refused(host: Host, pool: str, name: str) -> None:
     host.refuses("volume", [({"name": "a.qcow2", "pool": pool, **options}, part) for options, part in REFUSED])
     assert files(host, name) == []
+
+
+@pytest.mark.both
+def test_options_of_a_new_volume(host: Host, pool: str, name: str) -> None:
+    secret = {"type": "volume", "name": f"{AREA}/{name}/v.qcow2", "value": "geheim"}
+    options: dict[str, Any] = {"compat": "1.1", "cluster_size": "128 KiB", "lazy_refcounts": True, "extended_l2": True}
+    volume: dict[str, Any] = {"name": "v.qcow2", "pool": pool, "size": "8 MiB", **options, "preallocation": "metadata"}
+    volume["permissions"] = {"mode": "0640", "owner": 64055, "group": 64055}
+    sealed = {"name": "s.raw", "pool": pool, "size": "4 MiB", "encryption": {"secret_usage": secret["name"]}}
+    host.converge("stack", secrets=[secret], volumes=[volume, sealed])
+    host.virsh(f"pool-refresh {pool}")
+    host.converge("stack", changed=False, secrets=[secret], volumes=[volume, sealed])
+    about = image(host, f"{AREA}/{name}/v.qcow2")
+    assert about["cluster-size"] == 128 << 10
+    assert {key: about["format-specific"]["data"][key] for key in ("lazy-refcounts", "extended-l2")} == {
+        "lazy-refcounts": True,
+        "extended-l2": True,
+    }
+    assert host.sh(f"stat -c '%a %u %g' {AREA}/{name}/v.qcow2").split() == ["640", "64055", "64055"]
+    assert image(host, f"{AREA}/{name}/s.raw")["format"] == "luks"
+
+    told = host.converge("volume", changed=False, name="v.qcow2", pool=pool, cluster_size="64 KiB")
+    assert told.run.pending == {"cluster_size"}
+    assert "made otherwise" in told.run.msg
+    assert not told.run.only["restart_required"]
+
+    moved = host.converge("volume", name="v.qcow2", pool=pool, permissions={"mode": "0600", "owner": 0})
+    assert set(moved.run.changes) == {"permissions.mode", "permissions.owner"}
+    assert host.sh(f"stat -c '%a %u %g' {AREA}/{name}/v.qcow2").split() == ["600", "0", "64055"]
+
+    host.converge("volume", name="full.raw", pool=pool, size="4 MiB", preallocation="falloc")
+    assert host.sh(f"stat -c %b {AREA}/{name}/full.raw").strip() == str((4 << 20) // 512)
+    host.converge("volume", name="full.raw", pool=pool, state="absent", wipe=True)
+
+
+def test_a_volume_is_cut_only_when_told(host: Host, pool: str, name: str) -> None:
+    host.run("volume", name="a.qcow2", pool=pool, size="64 MiB")
+    host.run("volume", name="over.qcow2", pool=pool, backing="a.qcow2")
+    smaller: dict[str, Any] = {"name": "a.qcow2", "pool": pool, "size": "16 MiB"}
+    host.refuses("volume", [(smaller, "allow_shrink"), ({**smaller, "allow_shrink": True}, "over.qcow2")])
+    host.run("volume", name="over.qcow2", pool=pool, state="absent")
+    host.converge("volume", **smaller, allow_shrink=True)
+    assert image(host, f"{AREA}/{name}/a.qcow2")["virtual-size"] == 16 * MIB

@@ -94,7 +94,8 @@ def _create_volume(connection: Connection, pool: Any, args: Args) -> None:
             tree.put(root, "backingStore/format/@type", form)
         _default_capacity(root, capacity)
     _default_compat(root)
-    pool.createXML(tree.text_of(root), 0)
+    flags = _preallocation(root, args)
+    pool.createXML(tree.text_of(root), flags)
 
 
 def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
@@ -108,7 +109,8 @@ def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
     if form and root.find("target/format") is None:
         tree.put(root, "target/format/@type", form)
     _default_compat(root)
-    created = pool.createXMLFrom(tree.text_of(root), volume, 0)
+    flags = _preallocation(root, args)
+    created = pool.createXMLFrom(tree.text_of(root), volume, flags)
     if args.get("size") and args["size"] > created.info()[1]:
         created.resize(args["size"], 0)
 
@@ -129,6 +131,18 @@ def _default_compat(root: tree.Element) -> None:
         tree.put(root, "target/compat", "1.1")
 
 
+def _preallocation(root: tree.Element, args: Args) -> int:
+    """The flags that give a new volume its space at once; libvirt fills what is allocated in full (storage_util.c)."""
+    wish = args.get("preallocation") or "off"
+    if wish == "falloc":
+        tree.erase(root, "allocation")
+        root.append(
+            tree.element("allocation", tree.get(root, "capacity") or "0", unit=root.find("capacity").get("unit"))
+        )
+    tables = wish != "off" and tree.get(root, "target/format/@type") == "qcow2"
+    return int(libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA) if tables else 0
+
+
 def _default_capacity(root: tree.Element, capacity: int) -> None:
     if root.find("capacity") is None:
         root.append(tree.element("capacity", str(capacity), unit="bytes"))
@@ -144,18 +158,24 @@ def _seed(connection: Connection, pool: Any, args: Args) -> None:
 
 
 def _resize(connection: Connection, pool: Any, args: Args) -> None:
-    """Grow a volume: through the guest that is running on it, so that it sees the new size, else in the file."""
+    """Resize a volume: grow it through the guest that is running on it, so that it sees the new size, else in the file."""
     for domain in connection.open.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         for disk in tree.parse(domain.XMLDesc(0)).iterfind("devices/disk"):
             if args["path"] in (tree.get(disk, "source/@file"), tree.get(disk, "source/@dev")):
+                if args.get("shrink"):
+                    raise BadContent(f"guest {domain.name()} has been started on {args['path']}, which is not cut then")
                 domain.blockResize(tree.get(disk, "target/@dev"), args["size"], libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
                 pool.refresh(0)
                 return
-    pool.storageVolLookupByName(args["name"]).resize(args["size"], 0)
+    flags = libvirt.VIR_STORAGE_VOL_RESIZE_SHRINK if args.get("shrink") else 0
+    pool.storageVolLookupByName(args["name"]).resize(args["size"], flags)
 
 
 def _delete_volume(_connection: Connection, pool: Any, args: Args) -> None:
-    pool.storageVolLookupByName(args["name"]).delete(0)
+    volume = pool.storageVolLookupByName(args["name"])
+    if args.get("wipe"):
+        volume.wipe(0)
+    volume.delete(0)
 
 
 def _define_domain(connection: Connection, _domain: Any, args: Args) -> None:

@@ -35,8 +35,9 @@ def _start(_connection: Connection, pool: Any, args: Args) -> None:
 
 
 def _permit(connection: Connection, pool: Any, args: Args) -> str | None:
+    """Set the permissions of a pool's directory, or of a volume's file; libvirt has no call for either."""
     if not connection.is_local:
-        return f"the permissions of {args['path']} are set when the pool is started anew"
+        return f"the permissions of {args['path']} can be set on its own host only, or when it is made"
     try:
         os.chown(args["path"], int(args.get("owner", -1)), int(args.get("group", -1)))
         if "mode" in args:
@@ -51,4 +52,5 @@ VERBS: dict[tuple[str, str], Callable[[Connection, Any, Args], Any]] = {
     ("pool", "define"): _define,
     ("pool", "start"): _start,
     ("pool", "permit"): _permit,
+    ("volume", "permit"): _permit,
 }

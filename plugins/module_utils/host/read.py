@@ -226,7 +226,8 @@ def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
 
 
 def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
-    root = tree.parse(volume.XMLDesc(0))
+    xml = volume.XMLDesc(0)
+    root = tree.parse(xml)
     path = tree.get(root, "target/path") or ""
     return Volume(
         volume.name(),
@@ -236,6 +237,7 @@ def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
         format=tree.get(root, "target/format/@type"),
         backing=tree.get(root, "backingStore/path"),
         digest=digest_of_seed(connection, volume, path) if volume.name().endswith("-seed.iso") else None,
+        xml=xml,
     )
 
 

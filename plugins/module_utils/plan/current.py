@@ -24,7 +24,9 @@ STATES = {
 
 
 class Volume(NamedTuple):
-    """A storage volume. capacity in bytes; backing: path of its backing file; digest: of a cloud-init seed's content."""
+    """A storage volume. capacity in bytes; backing: path of its backing file; digest: of a cloud-init seed's content;
+    xml: what libvirt tells of it, empty when that was not read.
+    """
 
     name: str
     pool: str
@@ -33,6 +35,7 @@ class Volume(NamedTuple):
     format: str | None = None
     backing: str | None = None
     digest: str | None = None
+    xml: str = ""
 
 
 class Pool(NamedTuple):

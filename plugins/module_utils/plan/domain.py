@@ -29,7 +29,8 @@ from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
 from .problem import Problems
 from .site import Declared, Site
-from .volume import users_of, volume_id
+from .users import users_of
+from .volume import volume_id
 
 
 def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:

@@ -42,6 +42,7 @@ class Site(NamedTuple):
     problems: Problems
     directories: dict[str, str | None]
     files: dict[str, tuple[str, str]]
+    secrets: list[Declared]
 
     def knows(self, kind: str, name: str) -> bool:
         """Whether a pool or network is there, or declared and not to be removed."""
@@ -49,6 +50,18 @@ class Site(NamedTuple):
         if declared is not None:
             return bool(declared["state"] != "absent")
         return name in getattr(self.host, kind + "s")
+
+    def has_secret(self, uuid: str | None, usage: str | None) -> bool:
+        """Whether a secret for a volume is there or declared, known by its UUID or its usage."""
+        there = any(
+            item.uuid == (uuid or "").lower() or item.name == f"volume/{usage}" for item in self.host.secrets.values()
+        )
+        return there or any(
+            item["state"] != "absent"
+            and item["type"] == "volume"
+            and (item["name"] == usage or str(item.get("uuid") or "").lower() == (uuid or "").lower() != "")
+            for item in self.secrets
+        )
 
     def is_active_pool(self, name: str) -> bool:
         """Whether a pool is or will be active, so that volumes can be made in it."""

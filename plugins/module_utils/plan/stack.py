@@ -63,7 +63,7 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
     }
     secrets = _secrets(stack.get("secrets") or [], problems)
     volumes = _volumes(stack.get("volumes") or [], problems)
-    site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems, {}, {})
+    site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems, {}, {}, secrets)
     _check_names(site, stack)
     problems.raise_any()
     lists = {

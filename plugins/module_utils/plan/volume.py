@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes: from a declaration and the host as it is to steps. Data is never overwritten, shrunk or converted."""
+"""Volumes: from a declaration and the host as it is to steps. Data is never overwritten, and cut only when told."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from ..spec.kinds import KIND
 from . import values
 from .current import Volume
 from .document import declared_document
+from .image import QCOW2, check_making, check_values, made_otherwise, permission_edits
+from .objects import changes_of
 from .plan import Change, Id, ObjectPlan, Step
 from .problem import Problems
+from .rules import for_kind
 from .site import Declared, Site
+from .users import running_on, users_of
 from .words import shown_url
 
 SECTOR = 512
+# What is told of a new volume.
+TOLD = ("format", "size", "source", "clone", "backing", "preallocation", *QCOW2, "encryption", "permissions")
 _ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _URL = re.compile(r"^(https?|ftp)://[^/]|^file:///", re.IGNORECASE)
 _CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
@@ -43,18 +49,23 @@ def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
     if not known:
         site.problems.add(where + ": pool", "pool {} is neither there nor declared".format(declared["pool"]))
     _check(declared, where, site.problems)
+    check_values(declared, where, site.problems)
     if current is None:
         return _create(declared, where, site)
     return _update(declared, current, where, site)
 
 
 def _plan(
-    declared: Declared, changes: list[Change], steps: list[Step], needs: set[Id], state: str = "present"
+    declared: Declared,
+    changes: list[Change],
+    steps: list[Step],
+    needs: set[Id],
+    state: str = "present",
+    pending: tuple[Change, ...] = (),
 ) -> ObjectPlan:
     kind, name = volume_id(declared["pool"], declared["name"])
-    return ObjectPlan(
-        kind, name, state, tuple(changes), tuple(steps), needs=frozenset(needs | {("pool", declared["pool"])})
-    )
+    needs = needs | {("pool", declared["pool"])}
+    return ObjectPlan(kind, name, state, tuple(changes), tuple(steps), pending, frozenset(needs))
 
 
 def _check(declared: Declared, where: str, problems: Problems) -> None:
@@ -106,6 +117,7 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     needs: set[Id] = set()
     args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
     form = format_of(declared)
+    check_making(declared, form, where, site)
     if declared.get("content") is not None:
         verb, args["content"], args["digest"] = "seed", declared["content"], declared["digest"]
     elif declared.get("source"):
@@ -114,10 +126,11 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
         verb = "clone" if declared.get("clone") else "create"
         args.update(_from_volume(declared, size, where, site, needs))
         args["xml"] = _document(declared, form, where, site)
+        args["preallocation"] = declared.get("preallocation")
         if size is None and not (declared.get("backing") or declared.get("clone") or declared.get("xml")):
             site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
     changes = [Change("state", "absent", "present", "create")]
-    told = [name for name in ("format", "size", "source", "clone", "backing") if declared.get(name) is not None]
+    told = [name for name in TOLD if declared.get(name) is not None]
     changes.extend(Change(name, None, _shown(declared[name]), "create") for name in told)
     return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
 
@@ -125,7 +138,11 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
 def _shown(value: Any) -> Any:
     """A value of a declaration as it is told: a URL without its login, a source without what was left out."""
     if isinstance(value, dict):
-        return {name: shown_url(part) for name, part in value.items() if part is not None}
+        return {
+            name: shown_url(part) if isinstance(part, str) else _shown(part)
+            for name, part in value.items()
+            if part is not None
+        }
     return value
 
 
@@ -167,20 +184,8 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
     steps: list[Step] = []
     args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
     size = declared_size(declared, where, site.problems)
-    if size is not None and size < current.capacity:
-        message = "{} is less than the {} it has; a volume is never shrunk".format(
-            declared["size"], values.size_text(current.capacity)
-        )
-        site.problems.add(where + ": size", message)
-    elif size is not None and size > current.capacity:
-        changes.append(Change("size", values.size_text(current.capacity), values.size_text(size), "live"))
-        steps.append(
-            Step(
-                "resize",
-                dict(args, size=size, path=current.path),
-                f"grow {where} to {values.size_text(size)}",
-            )
-        )
+    if size is not None and size != current.capacity:
+        _resize(declared, current, size, where, site, changes, steps)
     if declared.get("format") and current.format and declared["format"] != current.format:
         site.problems.add(
             where + ": format",
@@ -191,7 +196,53 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
         changes.append(Change("content", "another seed", "the declared seed", "restart"))
         content = {"content": declared["content"], "digest": declared["digest"]}
         steps.append(Step("seed", dict(args, **content), f"make {where} anew"))
-    return _plan(declared, changes, steps, set())
+    pending = made_otherwise(declared, current.xml)
+    edits = permission_edits(declared, current.xml, bool(running_on(current.path, site)))
+    told = changes_of(edits, for_kind(KIND["volume"]))
+    if edits and site.pool_directory(declared["pool"]) is not None:
+        changes.extend(told)
+        given = {edit.path.rpartition("/")[2]: str(edit.after) for edit in edits}
+        steps.append(Step("permit", {"path": current.path, **given}, f"set the permissions of {where}", True))
+    else:
+        pending += told
+    return _plan(declared, changes, steps, set(), pending=pending)
+
+
+def _resize(
+    declared: Declared,
+    current: Volume,
+    size: int,
+    where: str,
+    site: Site,
+    changes: list[Change],
+    steps: list[Step],
+) -> None:
+    """Grow a volume; cut one only with the user's word for it, and when nobody can miss what goes."""
+    shrink = size < current.capacity
+    if shrink:
+        has = values.size_text(current.capacity)
+        if not declared.get("allow_shrink"):
+            site.problems.add(
+                where + ": size",
+                f"{declared['size']} is less than the {has} it has; a volume is shrunk only with allow_shrink",
+            )
+        users = [f"the running guest {name}" for name in running_on(current.path, site)]
+        users += [user for user in users_of(current.path, site) if user.startswith("volume")]
+        if declared.get("allow_shrink") and users:
+            site.problems.add(where + ": size", f"is used by {users[0]} and is not cut")
+        _check_room(declared, current, size, where, site.problems)
+    changes.append(Change("size", values.size_text(current.capacity), values.size_text(size), "live"))
+    args = {"pool": declared["pool"], "name": declared["name"], "size": size, "path": current.path}
+    words = f"{'cut' if shrink else 'grow'} {where} to {values.size_text(size)}"
+    steps.append(Step("resize", dict(args, shrink=True) if shrink else args, words))
+
+
+def _check_room(declared: Declared, current: Volume, size: int, where: str, problems: Problems) -> None:
+    """Nothing is cut below what a file takes on the disk: libvirt refuses that (storageVolResize)."""
+    node = tree.parse(current.xml).find("allocation") if current.xml else None
+    taken = int(node.text or 0) if node is not None else 0
+    if declared.get("allow_shrink") and size < taken:
+        problems.add(where + ": size", f"its file takes {values.size_text(taken)}; libvirt cuts nothing below that")
 
 
 def _check_backing(declared: Declared, current: Volume, where: str, site: Site) -> None:
@@ -209,38 +260,10 @@ def _absent(declared: Declared, current: Volume | None, where: str, site: Site) 
     if current is not None:
         for user in users_of(current.path, site):
             site.problems.add(where, f"is used by {user} and is not deleted")
-    step = Step("delete", {"pool": declared["pool"], "name": declared["name"]}, f"delete {where}")
+    args = {"pool": declared["pool"], "name": declared["name"]}
+    wipe = bool(declared.get("wipe"))
+    step = Step("delete", dict(args, wipe=True) if wipe else args, f"{'wipe and delete' if wipe else 'delete'} {where}")
     return _plan(declared, [Change("state", "present", "absent", "delete")], [step], set(), "absent")
-
-
-def users_of(path: str, site: Site, apart_from: str = "") -> list[str]:
-    """Who uses this file: guests that stay and are not apart_from, and volumes that stay and have it as backing file."""
-    users = []
-    for domain in site.host.domains.values():
-        declared = site.domains.get(domain.name)
-        if domain.name == apart_from or (declared is not None and declared["state"] == "absent"):
-            continue
-        texts = [text for text in (domain.inactive, domain.live) if text]
-        if any(path in paths_in(tree.parse(text)) for text in texts):
-            users.append(f"guest {domain.name}")
-    for pool in site.host.pools.values():
-        for volume in pool.volumes.values():
-            if volume is None or volume.backing != path:
-                continue
-            planned = site.volumes.get((pool.name, volume.name))
-            if planned is None or planned["state"] != "absent":
-                users.append(f"volume {pool.name}/{volume.name}")
-    return users
-
-
-def paths_in(root: tree.Element) -> set[str]:
-    """The files and devices that a guest's disks stand on, backing chains included."""
-    found = set()
-    for source in root.iterfind("devices/disk//source"):
-        path = source.get("file") or source.get("dev")
-        if path:
-            found.add(path)
-    return found
 
 
 def backing_order(declared: Mapping[tuple[str, str], Declared], problems: Problems) -> list[Declared]:

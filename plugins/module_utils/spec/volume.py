@@ -17,9 +17,54 @@ FIELDS = rows("""
     Format of the volume. A new one gets V(raw) when its name ends in C(.raw), C(.img) or C(.iso), else V(qcow2);
     one with O(source) is what its content is.
 - size  size  capacity  live alias=capacity
-    Virtual size, with unit (V(20 GiB)). A smaller volume is grown; a larger one is refused.
+    Virtual size, with unit (V(20 GiB)). A smaller volume is grown; a larger one is refused, unless O(allow_shrink).
+- allow_shrink  bool  -  live
+    Whether a larger volume is cut down to O(size). What lies beyond is lost. A volume that a running guest or another
+    volume uses is never cut.
 - allocation  size  allocation  create
     Space to allocate at once, with unit.
+- preallocation  text  -  create =off|metadata|falloc
+    Whether a new volume has its tables (V(metadata), for qcow2 only) or all of its space (V(falloc)) from the start. An existing one
+    is not looked at.
+- compat  text  target/compat  create =0.10|1.1
+    Version of qcow2. A new volume gets V(1.1); the older one knows no dirty bitmaps, hence no incremental backup.
+- cluster_size  size  target/clusterSize  create
+    Size of a qcow2 cluster, with unit: a power of two from V(512 bytes) to V(2 MiB). QEMU takes 64 KiB when left out.
+- lazy_refcounts  flag  target/features/lazy_refcounts  create
+    Whether qcow2 writes its reference counts late.
+- extended_l2  flag  target/features/extended_l2  create
+    Whether qcow2 clusters have subclusters, which makes overlays faster.
+- encryption  dict  target/encryption  create
+    LUKS encryption of a raw or qcow2 volume.
+    - format  text  @format  create =luks default=luks
+        Format of the encryption.
+    - secret_uuid  uuid  secret/@uuid  create implies=secret/@type:passphrase
+        UUID of the libvirt secret that holds the passphrase.
+    - secret_usage  line  secret/@usage  create implies=secret/@type:passphrase
+        The secret by its usage, in place of its UUID.
+    - cipher  dict  cipher  create
+        Cipher; AES-256-XTS when left out.
+        - name  line  @name  create required
+            Name, such as V(aes).
+        - size  int  @size  create required
+            Size of the key in bits.
+        - mode  line  @mode  create
+            Mode, such as V(xts).
+        - hash  line  @hash  create
+            Hash, such as V(sha256).
+- nocow  flag  target/nocow  create
+    Whether a new file on Btrfs is not copied on write. An existing one is not looked at.
+- permissions  dict  target/permissions  live
+    Permissions of the volume's file. libvirt gives a volume to the guest that runs on it, so owner and group are made true
+    when none does.
+    - mode  mode  mode  live
+        Mode in octal, as V('0640').
+    - owner  int  owner  live
+        Numeric user id of the owner.
+    - group  int  group  live
+        Numeric group id.
+    - label  line  label  create
+        SELinux label that libvirt makes the file with.
 - source  dict  -  create
     Content for a new volume.
     - url  line  -  create
@@ -39,6 +84,8 @@ FIELDS = rows("""
     libvirt's own volume XML for a new volume; typed fields win over it.
 - state  text  -  live =present|absent default=present
     V(absent) deletes the volume and its data, and refuses while a guest or another volume uses it.
+- wipe  bool  -  live
+    Whether O(state=absent) overwrites the data before it is deleted. It takes as long as the disk needs.
 """)
 
 VOLUME = Kind("volume", "volumes", "volume", "storagevol.rng", FIELDS)

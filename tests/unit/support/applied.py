@@ -112,6 +112,9 @@ def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, arg
     elif verb == "resize":
         assert before is not None
         volumes[name] = before._replace(capacity=args["size"])
+    elif verb == "permit":
+        assert before is not None
+        volumes[name] = before._replace(xml=_permitted(before.xml, args))
     elif verb == "seed":
         volumes[name] = Volume(name, pool, f"{directory}/{name}", 380928, "raw", None, args["digest"])
     elif verb == "fetch":
@@ -130,7 +133,16 @@ def _created(pools: Mapping[str, Pool], volume: Volume, verb: str, args: Args) -
         capacity=int(text) if text else origin.capacity if origin else 0,
         format=tree.get(root, "target/format/@type") or (origin.format if origin else "raw"),
         backing=origin.path if origin and verb == "create" else None,
+        xml=args["xml"],
     )
+
+
+def _permitted(xml: str, args: Args) -> str:
+    root = tree.parse(xml)
+    for key in ("mode", "owner", "group"):
+        if key in args:
+            tree.put(root, f"target/permissions/{key}", args[key])
+    return tree.text_of(root)
 
 
 def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
@@ -141,11 +153,7 @@ def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
         )
     assert pool is not None
     if verb == "permit":
-        root = tree.parse(pool.live or "")
-        for key in ("mode", "owner", "group"):
-            if key in args:
-                tree.put(root, f"target/permissions/{key}", args[key])
-        return pool._replace(live=tree.text_of(root))
+        return pool._replace(live=_permitted(pool.live or "", args))
     found: Pool | None = _common(pool, verb, args)
     return found
 

@@ -90,6 +90,7 @@ def volume_of(name: str, pool: str, directory: str, facts: Mapping[str, Any]) ->
         facts.get("format", "qcow2"),
         facts.get("backing"),
         facts.get("digest"),
+        facts.get("xml", ""),
     )
 
 

@@ -1,0 +1,48 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who uses a file: guests whose disks stand on it, and volumes that are overlays on it."""
+
+from __future__ import annotations
+
+from .. import tree
+from .site import Site
+
+
+def users_of(path: str, site: Site, apart_from: str = "") -> list[str]:
+    """Who uses this file: guests that stay and are not apart_from, and volumes that stay and have it as backing file."""
+    users = []
+    for domain in site.host.domains.values():
+        declared = site.domains.get(domain.name)
+        if domain.name == apart_from or (declared is not None and declared["state"] == "absent"):
+            continue
+        texts = [text for text in (domain.inactive, domain.live) if text]
+        if any(path in paths_in(tree.parse(text)) for text in texts):
+            users.append(f"guest {domain.name}")
+    for pool in site.host.pools.values():
+        for volume in pool.volumes.values():
+            if volume is None or volume.backing != path:
+                continue
+            planned = site.volumes.get((pool.name, volume.name))
+            if planned is None or planned["state"] != "absent":
+                users.append(f"volume {pool.name}/{volume.name}")
+    return users
+
+
+def paths_in(root: tree.Element) -> set[str]:
+    """The files and devices that a guest's disks stand on, backing chains included."""
+    found = set()
+    for source in root.iterfind("devices/disk//source"):
+        path = source.get("file") or source.get("dev")
+        if path:
+            found.add(path)
+    return found
+
+
+def running_on(path: str, site: Site) -> list[str]:
+    """The guests that run on this file now, as far as guests were read."""
+    return [
+        domain.name
+        for domain in site.host.domains.values()
+        if domain.live and path in paths_in(tree.parse(domain.live))
+    ]
