@@ -88,6 +88,7 @@ def plan(
     """What is to be done, in this order.
 
     mode        the mode that is meant
+    daemons     its daemons
     problem     why it cannot be had, or ""
     disable     units of the other mode that are active or come up at boot
     enable      units that do not come up at boot, and shall
@@ -113,6 +114,7 @@ def plan(
     readers = readers_of(mode)
     return {
         "mode": mode,
+        "daemons": list(DAEMONS[mode]),
         "problem": "" if main in there else f"there is no {main} on this host; its packages bring no {mode} daemons",
         "disable": [name for name in units_of(other) if units.get(name, Unit()).used],
         "enable": [name for name in [*sockets, *services] if not units[name].comes_up],
