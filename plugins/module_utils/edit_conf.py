@@ -122,7 +122,7 @@ def _problems(file: File, options: Any) -> list[str]:
 
 def _write(module: AnsibleModule, path: str, text: str) -> None:
     """Replace the file as a whole; it keeps its owner and mode, a new one is root's alone."""
-    handle, temporary = tempfile.mkstemp(dir=module.tmpdir)
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     module.atomic_move(temporary, path)
