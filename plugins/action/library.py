@@ -9,6 +9,12 @@ is sent once and compiled there; where it cannot be kept, the module is sent as 
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import os
+import threading
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -18,6 +24,9 @@ from ansible.utils.display import Display
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import sources
 
 LIBRARY = "kvmfleet.libvirt.library"
+
+# Seconds after which a run is a long one, and between two looks at what it is at.
+LOOK = 3.0
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -35,18 +44,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _result(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         # An asynchronous module runs on when nobody is there to send it what it lacks.
-        if self._task.async_val or not boolean(self._templar.template(task_vars.get("kvmfleet_libvirt_keep", True))):
+        if self._task.async_val or not self._wished("kvmfleet_libvirt_keep", task_vars):
             return self._plain(name, given, task_vars)
         request = {"digest": sources.digest(), "module": name.rpartition(".")[2], "given": given}
-        result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
-        if result.get("library") == "missing":
-            sent = {**request, "source": sources.archive()}
-            result = self._execute_module(module_name=LIBRARY, module_args=sent, task_vars=task_vars)
+        with self._watched(request, task_vars):
+            result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
+            if result.get("library") == "missing":
+                sent = {**request, "source": sources.archive()}
+                result = self._execute_module(module_name=LIBRARY, module_args=sent, task_vars=task_vars)
         if result.get("library") in ("missing", "refused"):
             host = task_vars.get("inventory_hostname")
             Display().vv(f"library of kvmfleet.libvirt not kept: {result.get('msg', 'it did not stay')}", host=host)
             return self._plain(name, given, task_vars)
         return dict(result)
+
+    def _wished(self, variable: str, task_vars: dict[str, Any]) -> bool:
+        return bool(boolean(self._templar.template(task_vars.get(variable, True))))
 
     def _plain(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return dict(
@@ -54,3 +67,47 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 module_name=name, module_args=given, task_vars=task_vars, wrap_async=bool(self._task.async_val)
             )
         )
+
+    @contextlib.contextmanager
+    def _watched(self, request: dict[str, Any], task_vars: dict[str, Any]) -> Iterator[None]:
+        """Show what the module is at while this lasts, if somebody sits before a terminal."""
+        if not (_is_terminal() and self._wished("kvmfleet_libvirt_progress", task_vars)):
+            yield
+            return
+        request["progress"] = uuid.uuid4().hex
+        ended = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(request["progress"], task_vars, ended))
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+
+    def _watch(self, word: str, task_vars: dict[str, Any], ended: threading.Event) -> None:
+        # A connection keeps what it is at in itself: a copy may ask while the other one waits for the module.
+        looker = copy.copy(self)
+        looker._connection = copy.copy(self._connection)  # noqa: SLF001 - it is one of us
+        told = ""
+        while not ended.wait(LOOK):
+            # Nothing that fails here is a reason for the task to fail.
+            with contextlib.suppress(Exception):
+                path = f"~/.cache/kvmfleet.libvirt/progress-{word}"
+                said = looker._low_level_execute_command(f"cat {path} 2>/dev/null")["stdout"].strip()  # noqa: SLF001
+                if said and said != told and not ended.is_set():
+                    told = said
+                    Display().display(f"{task_vars.get('inventory_hostname')}: {said}", color="bright gray")
+
+
+def _is_terminal() -> bool:
+    """Whether what Ansible prints goes to a terminal: a worker's own output does not, since ansible-core 2.19."""
+    if os.isatty(1):
+        return True
+    try:
+        output = os.open(f"/proc/{os.getppid()}/fd/1", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.isatty(output)
+    finally:
+        os.close(output)

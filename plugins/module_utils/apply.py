@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from . import progress
 from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
 from .host.content import BadContent
@@ -49,12 +50,21 @@ def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) ->
             for item in ready[: most - len(running)]:
                 waiting.remove(item)
                 running[pool.submit(_carry_out, connection, item)] = item.id
+            progress.tell(_words(plan, results, list(running.values())))
             if not running:
                 results.update(_in_circles(waiting))
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 results[running.pop(future)] = future.result()
     return results
+
+
+def _words(plan: Plan, results: dict[Id, Result], running: list[Id]) -> str:
+    """What has been done of a plan, and what is at work: "12 of 40 done; at work on domain web13, domain web14"."""
+    todo = [item.id for item in plan.objects if item.steps]
+    at_work = ", ".join("{} {}".format(*key) for key in running[:3]) + (", ..." if len(running) > 3 else "")
+    done = sum(key in results for key in todo)
+    return f"{done} of {len(todo)} done" + (f"; at work on {at_work}" if at_work else "")
 
 
 def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], stop: bool) -> list[ObjectPlan]:

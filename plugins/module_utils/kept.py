@@ -26,6 +26,9 @@ import zipfile
 # The package that the archive holds: our module_utils under a name that no archive of Ansible's has.
 PACKAGE = "kvmfleet_libvirt"
 
+# What the name of a file begins with in which a run tells what it is at.
+PROGRESS = "progress-"
+
 # Archives that no run has used for so long are cleared away.
 FORGOTTEN_DAYS = 30
 
@@ -130,7 +133,8 @@ def _clear(where: str) -> None:
         path = os.path.join(where, name)
         try:
             age = time.time() - os.lstat(path).st_mtime
-            if age > (3600 if name.startswith(".new-") else FORGOTTEN_DAYS * 86400):
+            days = 1 if name.startswith((".new-", PROGRESS)) else FORGOTTEN_DAYS
+            if age > days * 86400:
                 os.unlink(path)
         except FileNotFoundError:
             # Another run finished its own, or cleared this away.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -29,6 +30,7 @@ class Request(AnsibleModule):  # type: ignore[misc]
                 "module": {"type": "str", "required": True},
                 "given": {"type": "raw"},
                 "source": {"type": "str"},
+                "progress": {"type": "str"},
             },
             supports_check_mode=True,
         )
@@ -54,4 +56,8 @@ def answer_request() -> None:
     if not kept.is_kept(path):
         request.exit_json(library="missing", invocation={})
     sys.path.insert(0, path)
-    importlib.import_module(kept.PACKAGE + ".entry").run(request.params["module"], request.given)
+    word = request.params["progress"]
+    watched = os.path.join(os.path.dirname(path), kept.PROGRESS + word) if word else None
+    progress = importlib.import_module(kept.PACKAGE + ".progress")
+    with progress.told_in(watched):
+        importlib.import_module(kept.PACKAGE + ".entry").run(request.params["module"], request.given)

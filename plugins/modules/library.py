@@ -30,6 +30,9 @@ options:
   source:
     description: The library's source, a zip archive in base64, where the host has not got it.
     type: str
+  progress:
+    description: Name of a file beside the library in which the module tells what it is at.
+    type: str
 attributes:
   check_mode:
     support: full

@@ -219,8 +219,8 @@ class Host:
         assert not told.msg.startswith("Task failed: Module failed"), told.data
         return told
 
-    def begin(self, *tasks: Task, **keywords: Any) -> subprocess.Popen[bytes]:
-        """Start a play and do not wait for it."""
+    def begin(self, *tasks: Task, output: int = subprocess.PIPE, **keywords: Any) -> subprocess.Popen[bytes]:
+        """Start a play and do not wait for it. output: the file that it prints to."""
         self._count += 1
         playbook = self.scratch / f"{self.name}-{os.getpid()}-{self._count}.yml"
         play = {"hosts": self.name, "gather_facts": False, "tasks": [task.as_yaml() for task in tasks], **keywords}
@@ -241,7 +241,7 @@ class Host:
             [*command, "-i", str(self.inventory), str(playbook)],
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
         )

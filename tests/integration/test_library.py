@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from typing import Any
 
 import pytest
 from fleet import Host, Task
@@ -107,3 +110,34 @@ def test_secrets_in_options_stay_hidden(bare: Host, name: str) -> None:
         bare.play(Task("secret", secret, check))
         assert "V4lue-hidden" not in bare.output
     assert "V4lue-hidden" not in bare.sh("journalctl --no-pager -q -o cat -n 300")
+
+
+def _on_terminal(host: Host, task: Task, **keywords: Any) -> str:
+    """What a play prints when its output is a terminal."""
+    ours, theirs = os.openpty()
+    process = host.begin(task, output=theirs, **keywords)
+    os.close(theirs)
+    printed = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 1 << 16):
+            printed += part
+    os.close(ours)
+    assert process.wait() == 0, printed.decode()[-4000:]
+    return printed.decode()
+
+
+def test_a_long_run_says_what_it_is_at_to_a_terminal_alone(bare: Host, name: str) -> None:
+    # Diskless guests that nobody answers the power button in: each takes the whole of its deadline to go.
+    guests = [{"name": f"{name}{number}", "memory": "64 MiB", "state": "running"} for number in range(2)]
+    bare.run("stack", domains=guests)
+    going = [{"name": guest["name"], "state": "absent", "timeout": 4, "force": True} for guest in guests]
+    task = Task("stack", {"domains": going, "parallel": 1})
+    said = re.findall(rf"{bare.name}: (\d of 2 done); at work on domain {name}(\d)", _on_terminal(bare, task))
+    assert said[:1] == [("0 of 2 done", "0")]
+    assert ("1 of 2 done", "1") in said
+    assert not [file for file in kept(bare) if file.startswith("progress-")]
+    bare.run("stack", domains=guests)
+    bare.play(task)
+    assert "of 2 done" not in bare.output
+    bare.run("stack", domains=guests)
+    assert "of 2 done" not in _on_terminal(bare, task, vars={"kvmfleet_libvirt_progress": False})

@@ -120,7 +120,13 @@ def test_where_it_cannot_be_kept_the_reason_is_told(tmp_path: Path, monkeypatch:
 def test_versions_that_nobody_uses_are_cleared_away(home: Path) -> None:
     now = time.time()
     home.mkdir(parents=True, mode=0o700)
-    for name, days in (("old.zip", 31.0), ("young.zip", 29.0), (".new-killed", 0.1), (".new-at-work", 0.01)):
+    for name, days in (
+        ("old.zip", 31.0),
+        ("young.zip", 29.0),
+        (".new-killed", 1.1),
+        ("progress-1", 1.1),
+        (".new-at-work", 0.9),
+    ):
         (home / name).write_bytes(b"")
         os.utime(home / name, (now - days * 86400, now - days * 86400))
     kept.keep(kept.path_of("d1"), _source())

@@ -32,7 +32,7 @@ MAY: dict[str, set[str]] = {
     "host": {"spec", "tree", "plan"},
     "libvirt_conf": set(),
     "edit_conf": {"libvirt_conf"},
-    "apply": {"host", "plan"},
+    "apply": {"host", "plan", "progress"},
     "outcome": {"apply", "plan"},
     "converge": {"apply", "host", "plan"},
     "reconcile": {"converge", "host", "outcome", "plan", "spec"},
@@ -40,6 +40,7 @@ MAY: dict[str, set[str]] = {
     "tell": {"host", "module", "plan", "spec"},
     "entry": {"host", "module", "plan", "reconcile", "spec", "tell"},
     "kept": set(),
+    "progress": set(),
     "runner": {"kept"},
 }
 IMPURE = {
