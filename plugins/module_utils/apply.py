@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from . import progress
 from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
-from .host.content import BadContent
+from .host.fetch import BadContent
 from .host.wait import TimedOut
 from .plan.plan import Id, ObjectPlan, Plan, Result
 

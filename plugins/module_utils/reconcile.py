@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .host.connection import Connection
-from .host.read import Scope, read_host, read_leases
+from .host.read import Scope, Source, read_host, read_leases
 from .outcome import Outcome, outcome_of
+from .plan.content import is_plain
 from .plan.current import Host
 from .plan.plan import Awaited, Plan
 from .plan.problem import Problems
@@ -63,6 +64,11 @@ def scope_of(stack: Stack) -> Scope:
     going = any(_needs_users(item) for item in volumes) or any(
         item["state"] == "absent" and item.get("remove_storage") for item in domains
     )
+    checksums = {
+        (item["pool"], item["name"]): Source(item["source"]["checksum"], is_plain(item))
+        for item in volumes
+        if item["state"] != "absent" and (item.get("source") or {}).get("checksum")
+    }
     return Scope(
         domains=frozenset(item["name"] for item in domains),
         volumes=frozenset(_volume_names(domains, volumes)),
@@ -79,6 +85,7 @@ def scope_of(stack: Stack) -> Scope:
         secrets=bool(stack.get("secrets")) or any(item.get("encryption") for item in volumes),
         nwfilters=bool(stack.get("nwfilters")),
         values=frozenset(_with_values(stack.get("secrets") or [])),
+        checksums=checksums,
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
 

@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import multiprocessing
+import os
+import shutil
 import subprocess
 import threading
 import time
@@ -18,9 +23,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import BadContent, fetch, place_bytes
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import fetch, place_bytes
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.fetch import BadContent
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.note import kept_note, read_note
 
-IMAGE = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (10 << 20).to_bytes(8, "big") + b"content" * 300_000
+HEADER = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (10 << 20).to_bytes(8, "big") + bytes(72)
+IMAGE = HEADER + b"content" * 300_000
+SUM = "sha256:" + hashlib.sha256(IMAGE).hexdigest()
 Server = Callable[[str], str]
 
 
@@ -65,6 +74,39 @@ def _after_a_while(handler: _Handler) -> None:
     _send(handler, IMAGE, len(IMAGE))
 
 
+def _ranges(handler: _Handler, broken: bool) -> None:
+    """The image from the byte that is asked for on; a third of it at a time if it is to break off."""
+    begin = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+    body = IMAGE[begin:]
+    ASKED.append(begin)
+    handler.send_response(206 if begin else 200)
+    if begin:
+        handler.send_header("Content-Range", f"bytes {begin}-{len(IMAGE) - 1}/{len(IMAGE)}")
+    handler.send_header("Accept-Ranges", "bytes")
+    handler.send_header("ETag", '"one"')
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: len(IMAGE) // 3 if broken else None])
+
+
+def _packed(name: str, share: float) -> Callable[[_Handler], None]:
+    body = PACKED[name][: int(len(PACKED[name]) * share)]
+    return lambda handler: _send(handler, body, len(body))
+
+
+def _zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
+
+
+ASKED: list[int] = []
+BACKED = HEADER[:8] + (512).to_bytes(8, "big") + HEADER[16:]
+ELSEWHERE = HEADER[:72] + (4).to_bytes(8, "big") + HEADER[80:]
+# Incompressible enough that half of it is no whole stream, with a hole.
+SPARSE = HEADER + hashlib.shake_128(b"kvmfleet").digest(300_000) + bytes(4 << 20)
+PACKED = {"xz": lzma.compress(SPARSE), "gz": gzip.compress(SPARSE), "bz2": bz2.compress(SPARSE)}
+if shutil.which("zstd"):
+    PACKED["zst"] = _zstd(SPARSE)
+
 ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "/ok.qcow2": lambda handler: _send(handler, IMAGE, len(IMAGE)),
     "/ok-after-a-while": _after_a_while,
@@ -74,6 +116,15 @@ ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "/broken-off-in-a-chunk": _chunked,
     "/page": lambda handler: _send(handler, b"<!DOCTYPE html><html>Sign in</html>", 35, 200, "text/html"),
     "/slow": _slow,
+    "/text": lambda handler: _send(handler, b"try again later", 15),
+    "/empty": lambda handler: _send(handler, b"", 0),
+    "/backed": lambda handler: _send(handler, BACKED, len(BACKED)),
+    "/data-elsewhere": lambda handler: _send(handler, ELSEWHERE, len(ELSEWHERE)),
+    "/extents-elsewhere": lambda handler: _send(handler, b"KDMV" + bytes(508), 512),
+    "/ranges": lambda handler: _ranges(handler, broken=False),
+    "/ranges-broken-off": lambda handler: _ranges(handler, broken=True),
+    **{f"/whole.{name}": _packed(name, 1.0) for name in PACKED},
+    **{f"/half.{name}": _packed(name, 0.5) for name in PACKED},
 }
 
 
@@ -96,7 +147,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _fetch(connection: Connection, pool: Any, **source: Any) -> None:
-    more: dict[str, Any] = {name: source.pop(name) for name in ("format", "size") if name in source}
+    more: dict[str, Any] = {
+        name: source.pop(name) for name in ("format", "size", "expected", "replace") if name in source
+    }
     fetch(connection, pool, {"name": "base.qcow2", "source": source, **more})
 
 
@@ -118,18 +171,102 @@ def test_a_file(connection: Connection, pool: Any, folder: Path, tmp_path: Path)
     assert (folder / "base.qcow2").read_bytes() == IMAGE
 
 
+@pytest.mark.parametrize("name", PACKED)
+def test_what_is_compressed_is_unpacked_with_its_holes(
+    connection: Connection, pool: Any, folder: Path, server: Server, name: str
+) -> None:
+    _fetch(connection, pool, url=server(f"/whole.{name}"), checksum=f"md5:{hashlib.md5(PACKED[name]).hexdigest()}")
+    made = folder / "base.qcow2"
+    assert made.read_bytes() == SPARSE
+    assert made.stat().st_blocks * 512 < len(SPARSE) // 2
+    assert list(folder.iterdir()) == [made]
+
+
+def test_a_download_that_breaks_off_is_taken_up_again(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    ASKED.clear()
+    _fetch(connection, pool, url=server("/ranges-broken-off"))
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert sorted(set(ASKED)) == ASKED
+    assert len(ASKED) >= 3
+
+
+def test_the_next_run_goes_on_where_one_broke_off(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    with pytest.raises(BadContent, match="broke off after 1000 of 2100104 bytes; the next run goes on from there"):
+        _fetch(connection, pool, url=server("/broken-off"), checksum=SUM)
+    assert [file.name for file in folder.iterdir()] == [f".base.qcow2.{SUM[7:19]}.part"]
+    ASKED.clear()
+    _fetch(connection, pool, url=server("/ranges"), checksum=SUM)
+    assert ASKED == [1000]
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
+
+
+def test_a_beginning_of_something_else_is_thrown_away(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    (folder / f".base.qcow2.{SUM[7:19]}.part").write_bytes(b"z" * 5000)
+    (folder / ".base.qcow2.0123456789ab.part").write_bytes(b"of a checksum that nobody declares any more")
+    ASKED.clear()
+    _fetch(connection, pool, url=server("/ranges"), checksum=SUM)
+    assert ASKED == [5000, 0]
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
+
+
+def test_a_file_says_what_it_was_made_from(connection: Connection, pool: Any, folder: Path, server: Server) -> None:
+    _fetch(connection, pool, url=server("/ok.qcow2"), checksum=SUM)
+    made = folder / "base.qcow2"
+    note = read_note(str(made))
+    if note is None:
+        pytest.skip("this file system keeps no notes")
+    assert (note[0]["checksum"], note[1]) == (SUM, True)
+    with kept_note(str(made)):
+        os.truncate(made, 5 << 20)
+    assert (read_note(str(made)) or ((), False))[1]
+    made.write_bytes(b"of somebody else")
+    assert not (read_note(str(made)) or ((), True))[1]
+    _fetch(connection, pool, url=server("/ok.qcow2"), checksum=SUM, replace=True)
+    assert made.read_bytes() == IMAGE
+
+
+def test_what_another_run_made_of_the_same_is_ours(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    _fetch(connection, pool, url=server("/ok.qcow2"), checksum=SUM)
+    if read_note(str(folder / "base.qcow2")) is None:
+        pytest.skip("this file system keeps no notes")
+    _fetch(connection, pool, url=server("/missing"), checksum=SUM)
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ({"url": "/missing"}, "URL: the server answered 404 Not Found"),
-        ({"url": "/broken-off"}, "URL broke off after 1000 of 2100032 bytes; nothing was kept"),
+        ({"url": "/broken-off"}, "URL broke off after 1000 of 2100104 bytes; nothing was kept"),
         ({"url": "/broken-off-in-a-chunk"}, "URL broke off after 0 bytes"),
         (
             {"url": "/ok.qcow2", "checksum": "sha256:" + "0" * 64},
             f"URL has the sha256 checksum {hashlib.sha256(IMAGE).hexdigest()}, declared is {'0' * 64}; nothing",
         ),
-        ({"url": "/page", "format": "qcow2"}, "the content of volume base.qcow2 is raw, not qcow2; nothing was kept"),
-        ({"url": "/ok.qcow2", "format": "raw"}, "the content of volume base.qcow2 is qcow2, not raw; nothing was kept"),
+        ({"url": "/page"}, "URL is a web page and no image; nothing was kept"),
+        (
+            {"url": "/text", "expected": "qcow2"},
+            "the content of URL is raw, not qcow2 as its name says; nothing was kept",
+        ),
+        ({"url": "/ok.qcow2", "expected": "raw"}, "the content of URL is qcow2, not raw as its name says; nothing was"),
+        ({"url": "/empty"}, "URL is empty; nothing was kept"),
+        ({"url": "/backed"}, "URL is a qcow2 image that refers to other files; nothing was kept"),
+        ({"url": "/data-elsewhere"}, "URL is a qcow2 image that refers to other files; nothing was kept"),
+        ({"url": "/extents-elsewhere"}, "URL is a vmdk image that refers to other files; nothing was kept"),
+        ({"url": "/half.xz"}, "URL: is no whole xz file"),
+        ({"url": "/half.gz"}, "URL: is no whole gz file"),
+        ({"url": "/half.bz2"}, "URL: is no whole bz2 file"),
+        ({"url": "/ok.qcow2", "compression": "xz"}, "URL: is no whole xz file"),
         (
             {"url": "/ok.qcow2", "size": 5 << 20},
             "the content of volume base.qcow2 has 10 MiB, more than the declared size of 5 MiB; nothing was kept",

@@ -29,6 +29,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_what): pass
 http.server.HTTPServer(('127.0.0.1', 8099), Handler).serve_forever()
 """
+# The hosts have no xz.
+PACK = 'import gzip, lzma; b = lambda n: open(n, "rb").read(); '
+PACK += 'lzma.open("one.xz", "w").write(b("one")); gzip.open("two.gz", "w").write(b("two"))'
 
 
 def image(host: Host, path: str) -> dict[str, Any]:
@@ -42,6 +45,8 @@ def www(host: Host, name: str) -> Iterator[str]:
     host.put(f"{AREA}/serve.py", SERVER.encode())
     host.sh(f"mkdir -p {AREA}/www && cd {AREA}/www && qemu-img create -q -f qcow2 disk.qcow2 8M")
     host.sh(f"head -c 300000 /dev/zero | tr '\\0' k > {AREA}/www/data.raw")
+    host.sh(f"cd {AREA}/www && echo '<html>Sign in' > page.raw")
+    host.sh(f"cd {AREA}/www && qemu-img create -q -f qcow2 -F raw -b /etc/shadow overlay.qcow2")
     host.sh(f"systemd-run -q --unit {name}-www python3 {AREA}/serve.py")
     until(lambda: host.sh("ss -Hltn sport = :8099"), "the web server listens")
     yield "http://127.0.0.1:8099"
@@ -94,9 +99,47 @@ def test_content_from_a_url(host: Host, pool: str, name: str, www: str) -> None:
     assert files(host, name) == ["data.raw", "disk.qcow2"]
 
 
+def test_content_is_unpacked_converted_and_fetched_anew_when_it_is_another(
+    host: Host, pool: str, name: str, www: str
+) -> None:
+    www_dir, made = f"{AREA}/www", f"{AREA}/{name}/base.qcow2"
+    for file in ("one", "two"):
+        host.sh(f"cd {www_dir} && printf {file} > {file} && truncate -s 4M {file}")
+    host.sh(f"cd {www_dir} && python3 -c '{PACK}' && cp one.xz image.raw.xz")
+    one, two = (host.sh(f"sha256sum < {www_dir}/{file}").split()[0] for file in ("one.xz", "two.gz"))
+    first = {"url": f"{www}/image.raw.xz", "checksum": f"sha256:{one}"}
+    volume: dict[str, Any] = {"name": "base.qcow2", "pool": pool, "format": "qcow2", "size": "8 MiB"}
+    host.converge("volume", **volume, source=first, cluster_size="128 KiB", permissions={"mode": "0644"})
+    about = image(host, made)
+    assert (about["format"], about["virtual-size"], about["cluster-size"]) == ("qcow2", 8 * MIB, 128 << 10)
+    assert "6f 6e 65" in host.sh(f"qemu-io -r -c 'read -v 0 512' {made}")
+    assert host.sh(f"stat -c %a {made}").strip() == "644"
+    # Growing it is no change of its content.
+    volume["size"] = "16 MiB"
+    host.converge("volume", **volume, source=first)
+
+    second = {"url": f"{www}/two.gz", "checksum": f"sha256:{two}"}
+    host.run("volume", name="over.qcow2", pool=pool, backing="base.qcow2")
+    digest = host.sh(f"sha256sum < {made}")
+    used = host.converge("volume", changed=False, name="base.qcow2", pool=pool, source=second)
+    assert used.run.pending == {"source.checksum"}
+    assert host.sh(f"sha256sum < {made}") == digest
+    host.run("volume", name="over.qcow2", pool=pool, state="absent")
+    anew = host.converge("volume", **volume, source=second)
+    assert anew.run.changes == {"source.checksum": (f"sha256:{one}", f"sha256:{two}")}
+    assert "74 77 6f" in host.sh(f"qemu-io -r -c 'read -v 0 512' {made}")
+
+    host.sh(f"qemu-io -c 'write -P 0x6b 1M 64k' {made}")
+    drifted = host.converge("volume", changed=False, **volume, source=second)
+    assert drifted.run.pending == {"source.checksum"}
+    assert files(host, name) == ["base.qcow2"]
+
+
 BAD_CONTENT: list[tuple[dict[str, str], tuple[str, ...]]] = [
     ({"url": "{}/data.raw", "checksum": "sha256:" + "0" * 64}, ("checksum", "sha256")),
     ({"url": "{}/none.raw"}, ("404",)),
+    ({"url": "{}/page.raw"}, ("web page",)),
+    ({"url": "{}/overlay.qcow2"}, ("refers to other files",)),
     ({"url": "{}/short.raw"}, ("1000 of 1000000",)),
     ({"url": "http://127.0.0.1:1/x.raw"}, ("refused",)),
     ({"file": "/nowhere/x.raw"}, ("/nowhere/x.raw",)),

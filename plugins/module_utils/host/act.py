@@ -16,8 +16,10 @@ from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from . import act_network, act_pool, act_secret
 from .connection import Connection, HypervisorError, libvirt
-from .content import BadContent, fetch, place_bytes
+from .content import fetch, place_bytes
+from .fetch import BadContent
 from .fingerprints import fingerprinted
+from .note import kept_note
 from .seed import build_seed
 from .wait import until_balloon, until_gone, until_off
 
@@ -168,7 +170,8 @@ def _resize(connection: Connection, pool: Any, args: Args) -> None:
                 pool.refresh(0)
                 return
     flags = libvirt.VIR_STORAGE_VOL_RESIZE_SHRINK if args.get("shrink") else 0
-    pool.storageVolLookupByName(args["name"]).resize(args["size"], flags)
+    with kept_note(args["path"]):
+        pool.storageVolLookupByName(args["name"]).resize(args["size"], flags)
 
 
 def _delete_volume(_connection: Connection, pool: Any, args: Args) -> None:

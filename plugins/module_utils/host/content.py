@@ -1,98 +1,198 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Content of volumes: fetched, verified, and only then given its name."""
+"""Content of volumes: fetched, verified, made ready, and only then given its name."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import hashlib
-import http.client
 import os
 import tempfile
 import time
-import urllib.error
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Callable
 
 from .. import tree
-from ..plan.values import size_text
-from ..plan.words import shown_url
+from ..plan.current import DIRECTORY_POOLS
 from .connection import Connection, libvirt
-
-CHUNK = 1 << 20
-_MAGIC = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"QED\0": "qed"}
-
-
-class BadContent(Exception):
-    """The content of a volume could not be had as declared. Nothing carries the volume's name."""
+from .fetch import BadContent, BrokenOff, copy_source, shown
+from .image import check_fits, convert, grow, looked_at, packing, unpack
+from .note import read_note, write_note
 
 
 def fetch(connection: Connection, pool: Any, args: Mapping[str, Any]) -> None:
-    """Make a volume from a URL or a file. args: name, source {url, file, checksum}, format and size as declared."""
+    """Make a volume from a URL or a file, or replace one whose content is another by now.
+
+    args: name; source {url, file, checksum, compression, validate_certs}; size; format, compat and so on as declared, which the
+    content is converted to; expected: the format that the source's name promises; permissions; replace.
+    """
     source = args["source"]
+    checksum = source.get("checksum")
+    # What is pieced together over several runs has to be of one whole: the checksum tells, and its file has it in its name.
+    tag = checksum.partition(":")[2][:12].lower() if checksum else ""
+    note = {"from": shown(source), "checksum": (checksum or "").lower()}
 
-    def write(part: IO[bytes]) -> None:
-        _copy(source, part)
-        _check_format(part, args)
+    def write(part: IO[bytes], path: str) -> str:
+        _download(source, part)
+        return _made_ready(part, path, args)
 
-    _place(connection, pool, args["name"], write, replace=False)
-    if args.get("size"):
-        volume = pool.storageVolLookupByName(args["name"])
-        if volume.info()[1] < args["size"]:
-            volume.resize(args["size"], 0)
+    _place(connection, pool, args, write, tag, note)
+
+
+def _download(source: Mapping[str, Any], part: IO[bytes]) -> None:
+    try:
+        copy_source(source, part)
+    except BrokenOff as error:
+        kept = "the next run goes on from there" if source.get("checksum") else "nothing was kept"
+        raise BrokenOff(f"{error}; {kept}") from error
+    part.flush()
+
+
+def _made_ready(part: IO[bytes], path: str, args: Mapping[str, Any]) -> str:
+    """Unpack, check and convert what was downloaded. Returns the path of the image, which is this one or beside it."""
+    source, where = args["source"], shown(args["source"])
+    how = source.get("compression") or packing(part)
+    if how and how != "none":
+        unpack(part, how, path + ".unpacked", where)
+        part.truncate(0)
+        path += ".unpacked"
+    with open(path, "rb") as image:
+        found, virtual = looked_at(image, where)
+    expected = args.get("expected")
+    if expected and expected != found and "qcow2" in (expected, found):
+        raise BadContent(f"the content of {where} is {found}, not {expected} as its name says; nothing was kept")
+    check_fits(virtual, args.get("size"), args["name"])
+    options = [args.get(name) for name in ("compat", "cluster_size", "lazy_refcounts", "extended_l2")]
+    form = args.get("format") or found
+    if form != found or any(option is not None for option in options):
+        convert(path, found, path + ".converted", args)
+        os.truncate(path, 0)
+        path += ".converted"
+        with open(path, "rb") as image:
+            _found, virtual = looked_at(image, where)
+        check_fits(virtual, args.get("size"), args["name"])
+    if virtual is not None and args.get("size") and virtual < args["size"]:
+        grow(path, form, args["size"], args["name"])
+    return path
 
 
 def place_bytes(connection: Connection, pool: Any, name: str, data: bytes) -> None:
     """Make a volume of these bytes, or replace the one of this name."""
 
-    def write(part: IO[bytes]) -> None:
+    def write(part: IO[bytes], path: str) -> str:
+        part.truncate(0)
         part.write(data)
+        part.flush()
+        return path
 
-    _place(connection, pool, name, write, replace=True)
+    _place(connection, pool, {"name": name, "replace": True}, write, "", None)
 
 
-def _place(connection: Connection, pool: Any, name: str, write: Callable[[IO[bytes]], None], replace: bool) -> None:
-    """Write content under another name and give it the volume's name at the end, so that no partial file ever has it."""
-    directory = _directory(pool)
-    if connection.is_local and directory is not None:
-        with _part(directory, name) as (part, path):
-            write(part)
-            part.flush()
-            os.fsync(part.fileno())
-            final = os.path.join(directory, name)
-            if os.path.exists(final) and not replace:
-                raise BadContent(f"{final} has come into being meanwhile and is left as it is")
-            os.rename(path, final)
-        refresh(pool)
-    else:
-        with _part(tempfile.gettempdir(), name) as (part, path):
-            write(part)
-            part.flush()
-            _upload(connection, pool, name, part, replace)
+def _place(
+    connection: Connection,
+    pool: Any,
+    args: Mapping[str, Any],
+    write: Callable[[IO[bytes], str], str],
+    tag: str,
+    note: Mapping[str, str] | None,
+) -> None:
+    """Write content under another name and give it the volume's name at the end, so that no partial file ever has it.
+
+    note: where it is from, kept on the file.
+    """
+    directory = _directory(pool) if connection.is_local else None
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="kvmfleet-") as folder, _part(folder, args["name"], "") as (part, path):
+            ready_path = write(part, path)
+            with open(ready_path, "rb") as ready:
+                _upload(connection, pool, args, ready)
+        return
+    final = os.path.join(directory, args["name"])
+    with _part(directory, args["name"], tag) as (part, path):
+        if os.path.exists(final) and not args.get("replace"):
+            _check_made(final, note)
             os.unlink(path)
+        else:
+            ready_path = write(part, path)
+            _finish(ready_path, args, note)
+            if ready_path != path:
+                _forget(path)
+            os.rename(ready_path, final)
+            _sync(directory)
+        _clear(directory, args["name"])
+    refresh(pool)
+
+
+def _check_made(final: str, note: Mapping[str, str] | None) -> None:
+    """What another run has made meanwhile is ours if it was made of the same."""
+    found = read_note(final)
+    key = "checksum" if note and note["checksum"] else "from"
+    if found is None or note is None or not found[1] or found[0].get(key) != note[key]:
+        raise BadContent(f"{final} has come into being meanwhile and is left as it is")
+
+
+def _finish(path: str, args: Mapping[str, Any], note: Mapping[str, str] | None) -> None:
+    permissions = args.get("permissions") or {}
+    with open(path, "rb") as file:
+        owner, group = (permissions.get(name) for name in ("owner", "group"))
+        if owner is not None or group is not None:
+            os.fchown(file.fileno(), -1 if owner is None else owner, -1 if group is None else group)
+        os.fchmod(file.fileno(), int(permissions.get("mode") or "0600", 8))
+        if note is not None:
+            write_note(path, note)
+        os.fsync(file.fileno())
+
+
+def _sync(directory: str) -> None:
+    """The new name lasts through a loss of power."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _directory(pool: Any) -> str | None:
     root = tree.parse(pool.XMLDesc(0))
-    return tree.get(root, "target/path") if root.get("type") in ("dir", "fs", "netfs") else None
+    return tree.get(root, "target/path") if root.get("type") in DIRECTORY_POOLS else None
 
 
 @contextmanager
-def _part(directory: str, name: str) -> Iterator[Any]:
-    """A file for content on its way, held by a lock: a run that was killed leaves one that the next run takes over."""
-    path = os.path.join(directory, f".{name}.part")
+def _part(directory: str, name: str, tag: str) -> Iterator[Any]:
+    """A file for content on its way, held by a lock: a run that was killed leaves one that the next run takes over.
+
+    tag: of the content that it is the beginning of; what broke off is kept then.
+    """
+    path = os.path.join(directory, f".{name}.{tag}.part" if tag else f".{name}.part")
     with _held(path) as part:
-        part.truncate(0)
         try:
             yield part, path
+        except BrokenOff:
+            if not tag:
+                _forget(path)
+            raise
         except OSError as error:
             _forget(path)
-            raise BadContent(f"{path}: {error.strerror or error}") from error
+            raise BadContent(f"{error.filename or path}: {error.strerror or error}") from error
         except BaseException:
             _forget(path)
             raise
+        finally:
+            for stage in (".unpacked", ".unpacked.converted", ".converted"):
+                _forget(path + stage)
+
+
+def _clear(directory: str, name: str) -> None:
+    """Take away what other content of this volume has left on its way, unless somebody is still at it."""
+    for entry in os.listdir(directory):
+        if not (entry.startswith(f".{name}.") and entry.endswith(".part")):
+            continue
+        path = os.path.join(directory, entry)
+        with contextlib.suppress(OSError), open(path, "r+b") as part:
+            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
 
 
 def _held(path: str) -> IO[bytes]:
@@ -111,94 +211,23 @@ def _held(path: str) -> IO[bytes]:
 
 
 def _forget(path: str) -> None:
-    if os.path.exists(path):
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
-def _copy(source: Mapping[str, Any], part: IO[bytes]) -> None:
-    algorithm, _colon, expected = (source.get("checksum") or "sha256:").partition(":")
-    digest = hashlib.new(algorithm)
-    count = 0
-    where = shown_url(source.get("url") or source.get("file"))
-    with _opened(source) as (stream, length):
-        while True:
-            chunk = _read(stream, where, count)
-            if not chunk:
-                break
-            digest.update(chunk)
-            part.write(chunk)
-            count += len(chunk)
-    if length is not None and count != length:
-        raise BadContent(f"{where} broke off after {count} of {length} bytes; nothing was kept")
-    if expected and digest.hexdigest() != expected.lower():
-        raise BadContent(
-            f"{where} has the {algorithm} checksum {digest.hexdigest()}, declared is {expected.lower()}; nothing was kept"
-        )
-
-
-def _read(stream: Any, where: str, count: int) -> bytes:
-    """The next chunk of a source; what goes wrong there is told apart from what goes wrong with the file written to."""
-    try:
-        return bytes(stream.read(CHUNK))
-    except (OSError, http.client.HTTPException) as error:
-        raise BadContent(f"{where} broke off after {count} bytes ({error}); nothing was kept") from error
-
-
-@contextmanager
-def _opened(source: Mapping[str, Any]) -> Iterator[Any]:
-    """The content as a stream with its length in bytes, None when the server does not say."""
-    if source.get("file"):
-        try:
-            file = os.fdopen(os.open(source["file"], os.O_RDONLY), "rb")
-        except OSError as error:
-            raise BadContent("{}: {}".format(source["file"], error.strerror or error)) from error
-        with file as stream:
-            yield stream, os.fstat(stream.fileno()).st_size
-        return
-    try:
-        # Imported here: it costs each module that never fetches anything 20 ms.
-        from ansible.module_utils.urls import open_url  # noqa: PLC0415
-
-        with open_url(source["url"], timeout=60) as stream:
-            length = stream.headers.get("Content-Length")
-            yield stream, int(length) if length else None
-    except urllib.error.HTTPError as error:
-        error.close()
-        where = shown_url(source["url"])
-        raise BadContent(f"{where}: the server answered {error.code} {error.reason}") from error
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        where = shown_url(source["url"])
-        raise BadContent(f"{where}: {getattr(error, 'reason', error)}") from error
-
-
-def _check_format(part: IO[bytes], args: Mapping[str, Any]) -> None:
-    part.seek(0)
-    header = part.read(32)
-    found = _MAGIC.get(header[:4], "raw")
-    length = part.seek(0, os.SEEK_END)
-    if args.get("format") and args["format"] != found and "qcow2" in (args["format"], found):
-        raise BadContent(
-            "the content of volume {} is {}, not {}; nothing was kept".format(args["name"], found, args["format"])
-        )
-    # The virtual size of a qcow2 image is in its header (QEMU's docs/interop/qcow2.txt).
-    virtual = int.from_bytes(header[24:32], "big") if found == "qcow2" else length
-    if found in ("qcow2", "raw") and args.get("size") and args["size"] < virtual:
-        raise BadContent(
-            "the content of volume {} has {}, more than the declared size of {}; nothing was kept".format(
-                args["name"], size_text(virtual), size_text(args["size"])
-            )
-        )
-
-
-def _upload(connection: Connection, pool: Any, name: str, part: IO[bytes], replace: bool) -> None:
+def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO[bytes]) -> None:
+    name = args["name"]
     part.seek(0, os.SEEK_END)
     length = part.tell()
     part.seek(0)
     root = tree.element("volume")
     root.append(tree.element("name", name))
+    for key, value in (args.get("permissions") or {}).items():
+        if value is not None:
+            tree.put(root, f"target/permissions/{key}", str(value))
     root.append(tree.element("capacity", str(length), unit="bytes"))
     tree.put(root, "target/format/@type", "raw")
-    volume = _existing(pool, name) if replace else None
+    volume = _existing(pool, name) if args.get("replace") else None
     if volume is not None and volume.info()[1] != length:
         volume.delete(0)
         volume = None

@@ -5,17 +5,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import STATES, Domain, Filter, Host, Network, Pool, Secret, Volume
+from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Secret, Volume
 from .connection import Connection, libvirt, with_flag
+from .note import read_note
 from .seed import digest_of_seed
 
 _MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
+
+
+class Source(NamedTuple):
+    """A declared checksum. plain: whether it is that of the volume's file itself, neither compressed nor converted."""
+
+    checksum: str
+    plain: bool
 
 
 class Scope(NamedTuple):
@@ -24,7 +33,8 @@ class Scope(NamedTuple):
     macs: declared MAC addresses, whose other owners are read as well. sized: guests whose disks' volumes are looked at, since
     a size is declared. networks: names; the guests on them are read.
     refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
-    as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared.
+    as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared. checksums: the sources of
+    volumes, by pool and name; who uses a volume is read as well when its source is another one by now.
     """
 
     domains: frozenset[str]
@@ -38,6 +48,7 @@ class Scope(NamedTuple):
     secrets: bool = False
     values: frozenset[str] = frozenset()
     nwfilters: bool = False
+    checksums: Mapping[tuple[str, str], Source] = {}
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -49,12 +60,16 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         new = any(name not in domains for name in scope.domains)
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
         scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized))
+        pools = _pools(conn, scope, connection)
+        if not scope.everything and _is_outdated(pools, scope):
+            scope = scope._replace(everything=True, refresh=frozenset())
+            domains, pools = _domains(conn, scope), _pools(conn, scope, connection)
         return Host(
             uri=connection.uri,
             identity=_identity(connection),
             domains=domains,
             networks=_listed(conn.listAllNetworks, lambda network: _network(network, scope)),
-            pools={pool.name(): _pool(pool, scope, connection) for pool in conn.listAllStoragePools()},
+            pools=pools,
             machines=machines,
             kvm=kvm,
             arch=arch,
@@ -63,6 +78,19 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             secrets=_asked(scope, scope.secrets, conn.listAllSecrets, lambda secret: _secret(secret, scope)),
             nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
         )
+
+
+def _pools(conn: Any, scope: Scope, connection: Connection) -> dict[str, Pool]:
+    return {pool.name(): _pool(pool, scope, connection) for pool in conn.listAllStoragePools()}
+
+
+def _is_outdated(pools: Mapping[str, Pool], scope: Scope) -> bool:
+    """Whether a volume was made from another source than is declared now."""
+    for (pool, name), source in scope.checksums.items():
+        volume = pools[pool].volumes.get(name) if pool in pools else None
+        if volume is not None and volume.origin and volume.origin.checksum != source.checksum.lower():
+            return True
+    return False
 
 
 def _asked(
@@ -221,11 +249,13 @@ def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
     for volume in pool.listAllVolumes(0) if active else []:
         name = volume.name()
         full = scope.everything or name in scope.volumes
-        volumes[name] = _unless_gone(lambda item: _volume(item, pool.name(), connection), volume) if full else None
+        volumes[name] = (
+            _unless_gone(lambda item: _volume(item, pool.name(), scope, connection), volume) if full else None
+        )
     return Pool(pool.name(), inactive, live, bool(persistent and pool.autostart()), volumes, persistent)
 
 
-def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
+def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Volume:
     xml = volume.XMLDesc(0)
     root = tree.parse(xml)
     path = tree.get(root, "target/path") or ""
@@ -238,7 +268,24 @@ def _volume(volume: Any, pool: str, connection: Connection) -> Volume:
         backing=tree.get(root, "backingStore/path"),
         digest=digest_of_seed(connection, volume, path) if volume.name().endswith("-seed.iso") else None,
         xml=xml,
+        origin=_origin(path, scope.checksums.get((pool, volume.name())), connection),
     )
+
+
+def _origin(path: str, source: Source | None, connection: Connection) -> Origin | None:
+    """What a volume was made from, where that is asked. What we did not make is held against the checksum itself."""
+    if source is None or not connection.is_local or not os.path.isfile(path):
+        return None
+    noted = read_note(path)
+    if noted is not None and noted[0].get("checksum"):
+        return Origin(noted[0]["checksum"], noted[1])
+    if not source.plain:
+        return None
+    from .fetch import digest_of  # noqa: PLC0415 - hardly ever needed
+
+    algorithm = source.checksum.partition(":")[0]
+    with open(path, "rb") as file:
+        return Origin(f"{algorithm}:{digest_of(file, algorithm)}", True, False)
 
 
 class Lease(NamedTuple):

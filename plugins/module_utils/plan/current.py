@@ -23,9 +23,19 @@ STATES = {
 }
 
 
+class Origin(NamedTuple):
+    """What a volume's content was made from. checksum: of its source, "algorithm:hex"; intact: whether the content is as it
+    was made; noted: whether it was we who made it, and noted that; else the checksum is that of the file as it is.
+    """
+
+    checksum: str
+    intact: bool = True
+    noted: bool = True
+
+
 class Volume(NamedTuple):
     """A storage volume. capacity in bytes; backing: path of its backing file; digest: of a cloud-init seed's content;
-    xml: what libvirt tells of it, empty when that was not read.
+    xml: what libvirt tells of it, empty when that was not read. origin: of its content, None when that is not known.
     """
 
     name: str
@@ -36,6 +46,7 @@ class Volume(NamedTuple):
     backing: str | None = None
     digest: str | None = None
     xml: str = ""
+    origin: Origin | None = None
 
 
 class Pool(NamedTuple):

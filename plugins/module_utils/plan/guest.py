@@ -16,12 +16,12 @@ from typing import Any
 
 from .. import tree
 from ..spec.kinds import KIND
+from .content import format_of
 from .document import raw_document
 from .identity import derived_mac, derived_uuid
 from .problem import Problems
 from .site import Declared, Reservation, Site
 from .values import VALUES, pci_address, pci_attributes
-from .volume import format_of
 
 # Options that name a disk's source on the host, which is no volume of ours.
 SOURCES = ("file", "block", "dir", "vdpa", "network", "nvme", "vhostuser")

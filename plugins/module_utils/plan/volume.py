@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from .. import tree
 from ..spec.kinds import KIND
 from . import values
+from .content import check_source, content_change, format_of, promised
 from .current import Volume
 from .document import declared_document
 from .image import QCOW2, check_making, check_values, made_otherwise, permission_edits
@@ -26,9 +27,6 @@ from .words import shown_url
 SECTOR = 512
 # What is told of a new volume.
 TOLD = ("format", "size", "source", "clone", "backing", "preallocation", *QCOW2, "encryption", "permissions")
-_ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
-_URL = re.compile(r"^(https?|ftp)://[^/]|^file:///", re.IGNORECASE)
-_CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
 
 
 def volume_id(pool: str, name: str) -> Id:
@@ -48,7 +46,7 @@ def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
         return _absent(declared, current, where, site)
     if not known:
         site.problems.add(where + ": pool", "pool {} is neither there nor declared".format(declared["pool"]))
-    _check(declared, where, site.problems)
+    check_source(declared, where, site.problems)
     check_values(declared, where, site.problems)
     if current is None:
         return _create(declared, where, site)
@@ -68,26 +66,6 @@ def _plan(
     return ObjectPlan(kind, name, state, tuple(changes), tuple(steps), pending, frozenset(needs))
 
 
-def _check(declared: Declared, where: str, problems: Problems) -> None:
-    source = declared.get("source") or {}
-    given = [name for name in ("source", "clone", "backing", "content") if declared.get(name)]
-    if len(given) > 1:
-        problems.add(where, "{} exclude each other".format(" and ".join(given)))
-    if declared.get("source") is not None and bool(source.get("url")) == bool(source.get("file")):
-        problems.add(where + ": source", "needs either url or file")
-    if source.get("url") and not _URL.match(source["url"]):
-        problems.add(where + ": source.url", "{!r} is no http, https, ftp or file URL".format(source["url"]))
-    if source.get("file") and not source["file"].startswith("/"):
-        problems.add(where + ": source.file", "{!r} is not an absolute path".format(source["file"]))
-    checksum = source.get("checksum")
-    match = _CHECKSUM.match(checksum) if checksum else None
-    if checksum and (match is None or _ALGORITHMS.get(match.group(1)) != len(match.group(2))):
-        problems.add(
-            where + ": source.checksum",
-            "{!r} is not 'algorithm:hex' with one of {}".format(checksum, ", ".join(_ALGORITHMS)),
-        )
-
-
 def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -> int | None:
     """The declared size in bytes, None when there is none or it is wrong, which is noted."""
     if declared.get("size") is None:
@@ -100,18 +78,6 @@ def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -
         return None
 
 
-def format_of(declared: Declared) -> str:
-    """The format that a new volume gets; empty when only its content will tell."""
-    if declared.get("format"):
-        return str(declared["format"])
-    name = declared["name"]
-    if declared.get("source"):
-        source = declared["source"].get("url") or declared["source"].get("file") or ""
-        name = source.partition("?")[0] or name
-        return "qcow2" if name.endswith(".qcow2") else "raw" if name.endswith((".raw", ".iso")) else ""
-    return "raw" if name.endswith((".raw", ".img", ".iso")) else "qcow2"
-
-
 def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     size = declared_size(declared, where, site.problems)
     needs: set[Id] = set()
@@ -121,7 +87,8 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     if declared.get("content") is not None:
         verb, args["content"], args["digest"] = "seed", declared["content"], declared["digest"]
     elif declared.get("source"):
-        verb, args["source"], args["format"], args["size"] = "fetch", declared["source"], form or None, size
+        verb = "fetch"
+        args.update(_fetched(declared, size, where, site))
     else:
         verb = "clone" if declared.get("clone") else "create"
         args.update(_from_volume(declared, size, where, site, needs))
@@ -133,6 +100,20 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     told = [name for name in TOLD if declared.get(name) is not None]
     changes.extend(Change(name, None, _shown(declared[name]), "create") for name in told)
     return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
+
+
+def _fetched(declared: Declared, size: int | None, where: str, site: Site) -> dict[str, Any]:
+    """The arguments that say what content is to be had, and what it is to be made."""
+    args: dict[str, Any] = {"source": declared["source"], "size": size, "expected": promised(declared) or None}
+    args.update((name, declared.get(name)) for name in ("format", *QCOW2))
+    if args["cluster_size"] is not None:
+        with contextlib.suppress(ValueError):
+            args["cluster_size"] = values.size_bytes(str(args["cluster_size"]))
+    permissions = tree.parse(_document(declared, "", where, site)).find("target/permissions")
+    if permissions is not None:
+        told = {node.tag: node.text for node in permissions}
+        args["permissions"] = {**told, **{name: int(told[name]) for name in ("owner", "group") if name in told}}
+    return args
 
 
 def _shown(value: Any) -> Any:
@@ -197,6 +178,14 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
         content = {"content": declared["content"], "digest": declared["digest"]}
         steps.append(Step("seed", dict(args, **content), f"make {where} anew"))
     pending = made_otherwise(declared, current.xml)
+    change, waits = content_change(declared, current, site)
+    pending += (waits,) if waits else ()
+    if change:
+        changes.append(change)
+        fetched = dict(args, **_fetched(declared, size, where, site), replace=True)
+        # New content gets the declared size as it is made ready.
+        steps = [step for step in steps if step.verb != "resize"]
+        steps.append(Step("fetch", fetched, f"fetch {where} anew"))
     edits = permission_edits(declared, current.xml, bool(running_on(current.path, site)))
     told = changes_of(edits, for_kind(KIND["volume"]))
     if edits and site.pool_directory(declared["pool"]) is not None:

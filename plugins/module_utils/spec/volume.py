@@ -15,7 +15,7 @@ FIELDS = rows("""
     Pool of the volume.
 - format  text  target/format/@type  create
     Format of the volume. A new one gets V(raw) when its name ends in C(.raw), C(.img) or C(.iso), else V(qcow2);
-    one with O(source) is what its content is.
+    one with O(source) is what its content is when left out, and is converted where it is another one.
 - size  size  capacity  live alias=capacity
     Virtual size, with unit (V(20 GiB)). A smaller volume is grown; a larger one is refused, unless O(allow_shrink).
 - allow_shrink  bool  -  live
@@ -70,10 +70,16 @@ FIELDS = rows("""
     - url  line  -  create
         Where the content is fetched from (http, https or file), by the machine that the module runs on.
     - checksum  line  -  create
-        Checksum of the content as V(algorithm:hex), for example V(sha256:...). It is verified before the volume
-        takes its name.
+        Checksum of the content as V(algorithm:hex), for example V(sha256:...): of what is downloaded, compressed or not. It is verified before the
+        volume takes its name, and lets a download that broke off be resumed. When it is another one later, the content is
+        fetched anew, unless a guest or another volume uses the volume: then that is told, as it is when somebody has written to
+        the file.
     - file  path  -  create
         A file, on the machine that the module runs on, whose content is copied.
+    - compression  text  -  create =none|gz|bz2|xz|zst
+        How the content is compressed. Left out, the content itself tells.
+    - validate_certs  bool  -  create
+        Whether the server has to prove who it is. It has to when left out.
 - clone  name  -  create
     Name of a volume of the same pool that is copied.
 - backing  name  -  create

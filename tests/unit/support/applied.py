@@ -16,6 +16,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current impo
     Filter,
     Host,
     Network,
+    Origin,
     Pool,
     Secret,
     Volume,
@@ -118,7 +119,10 @@ def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, arg
     elif verb == "seed":
         volumes[name] = Volume(name, pool, f"{directory}/{name}", 380928, "raw", None, args["digest"])
     elif verb == "fetch":
-        volumes[name] = Volume(name, pool, f"{directory}/{name}", args["size"] or 3 << 30, args["format"] or "qcow2")
+        form = args["format"] or args["expected"] or "qcow2"
+        checksum = args["source"].get("checksum")
+        made = Volume(name, pool, f"{directory}/{name}", args["size"] or 3 << 30, form)
+        volumes[name] = made._replace(origin=Origin(checksum.lower()) if checksum else None)
     else:
         volumes[name] = _created(pools, Volume(name, pool, f"{directory}/{name}"), verb, args)
     return pools[pool]._replace(volumes=volumes)

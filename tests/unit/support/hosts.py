@@ -14,6 +14,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current impo
     Filter,
     Host,
     Network,
+    Origin,
     Pool,
     Secret,
     Volume,
@@ -91,6 +92,7 @@ def volume_of(name: str, pool: str, directory: str, facts: Mapping[str, Any]) ->
         facts.get("backing"),
         facts.get("digest"),
         facts.get("xml", ""),
+        Origin(**facts["origin"]) if "origin" in facts else None,
     )
 
 
