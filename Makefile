@@ -21,7 +21,7 @@ lab-down: ## stop every lab host and what was started with them
 demo: venv ## from nothing to running guests on one lab host, and once more with changed=0
 	@tests/lab/demo
 
-test: venv ## the whole suite: unit, host, lint, sanity, the lab itself, modules and roles on the lab (half an hour)
+test: venv ## the whole suite: unit, host, lint, sanity, the lab itself, modules, libvirt's documents and roles on the lab (40 minutes)
 	@tests/run
 
 test-fast: venv ## what needs no lab: unit, host, lint, sanity (2 minutes)
@@ -39,8 +39,8 @@ test-lab: venv ## the lab itself: what it leaves behind, above all when it is ki
 test-integration: venv ## the modules against the lab
 	@tests/run --stages integration
 
-test-corpus: venv ## libvirt's own test documents, against the planner and against the lab (15 minutes)
-	@tests/run --stages corpus
+test-corpus: venv ## libvirt's own test documents, against the planner and all against the lab (15 minutes)
+	@tests/run --stages whole-corpus
 
 test-molecule: venv ## the roles against the lab
 	@tests/run --stages molecule

@@ -20,26 +20,38 @@ pytest.register_assert_rewrite("on_lab", "fleet")
 
 from fleet import ROOT, Host, make_ready  # noqa: E402
 
-COUNTS = pytest.StashKey[list[str]]()
+COUNT = "corpus"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[COUNTS] = []
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="declare all documents on the lab hosts, not a sample")
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether all documents are declared on the lab hosts."""
+    return bool(request.config.getoption("whole"))
 
 
 @pytest.fixture
 def count(request: pytest.FixtureRequest) -> Any:
     """Takes a sentence with counts, which is told at the end."""
-    return request.config.stash[COUNTS].append
+    return lambda line: request.node.user_properties.append((COUNT, line))
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The counts, on lines that the suite finds."""
-    for line in config.stash[COUNTS]:
-        terminalreporter.write_line(f"corpus: {line}")
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ())]
+    for report in sorted(reports, key=lambda report: report.nodeid):
+        for name, line in report.user_properties if report.when == "call" else ():
+            if name == COUNT:
+                terminalreporter.write_line(f"corpus: {line}")
 
 
-@pytest.fixture(scope="session", params=["host1", "host2"])
+HOSTS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("host1", "host2")]
+
+
+@pytest.fixture(scope="session", params=HOSTS)
 def host(request: pytest.FixtureRequest) -> Host:
     """A host of the lab, made ready as for the integration tests."""
     inventory = ROOT / ".lab" / "inventory.yml"

@@ -35,9 +35,13 @@ class Verdict(NamedTuple):
     wrong: dict[str, str]
 
 
-def verdict(host: Host, kind: str) -> Verdict:
-    """Declare every document that libvirt defines on this host, in all the ways in which nothing may go wrong."""
-    documents = {document.name: document for document in foreign(kind)}
+SAMPLE = {"domain": 12, "network": 2, "pool": 2}
+"""Of so many documents of a kind one is declared, unless all are: spread over all folders, the same each time."""
+
+
+def verdict(host: Host, kind: str, *, whole: bool) -> Verdict:
+    """Declare the documents that libvirt defines on this host, in all the ways in which nothing may go wrong."""
+    documents = {document.name: document for document in foreign(kind)[:: 1 if whole else SAMPLE[kind]]}
     host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
     question = {"kind": kind, "documents": {name: document.xml for name, document in documents.items()}}
     answer = json.loads(host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode()))

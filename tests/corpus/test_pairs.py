@@ -92,6 +92,7 @@ def test_every_missing_element_is_a_difference(kind: str, count: Count) -> None:
                 tried[path] < TRIES
                 and path not in (f"{kind}/name", f"{kind}/uuid")
                 and not is_unnoticed(path, node.get("path") or "")
+                and not is_unnoticed(path, tree.text_of(node).strip())
             ):
                 tried[path] += 1
                 parent, place = node.getparent(), node.getparent().index(node)

@@ -11,9 +11,10 @@ from typing import Any, Callable
 from .. import tree
 from ..spec.field import Field, Kind, given_fields
 from . import ownership, values
-from .overlay import ABSENT, overlay, size_at
+from .overlay import ABSENT, overlay
 from .problem import Problems
 from .rules import Rules, for_kind, join
+from .values import size_at
 
 
 def declared_document(kind: Kind, declared: Mapping[str, Any], where: str, problems: Problems) -> tree.Element:

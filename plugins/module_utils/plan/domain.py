@@ -49,7 +49,8 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     edits += _one_boot_order(want, root, site.problems)
     edits += settle_parts(want, root, edits)
     if edits:
-        check_parts(want, root, site.problems)
+        known = (current.inactive if current else None, declared.get("xml"))
+        check_parts(want, root, [text for text in known if text], site.problems)
     check_uuid(want, root, uuid, site)
     check_machine(want, site, machine if current else None)
     if current is None and want.raw is None and not tree.get(root, "memory"):

@@ -23,6 +23,9 @@ from .words import is_implied, map_value, read_value
 
 Exported = dict[str, Any]
 
+# The types of options that say what several elements do.
+_OF_SEVERAL = ("map", "words", "fragments")
+
 # An address with its prefix length, as libvirt writes it.
 ADDRESS = ("address", "prefix", "netmask", "family")
 
@@ -162,6 +165,8 @@ def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
     path = field.path or "."
     if field.type == "items":
         return _take_items(node, field, rules, at)
+    if field.type not in _OF_SEVERAL and len(tree.find_all(node, tree.split(path)[0])) > 1:
+        return None  # An option says one of them, and what stays as XML would be taken for that one.
     if field.type == "dict":
         child = tree.find(node, path)
         if child is None or not is_implied(node, field):
@@ -211,7 +216,8 @@ def _take_items(node: tree.Element, field: Field, rules: Rules, at: str) -> list
     children = tree.find_all(node, field.path or "")
     rests = [copy.deepcopy(child) for child in children]
     items = [_take(rest, field.fields, rules, at) for rest in rests]
-    if not items or not all(_complete(item, field) for item in items):
+    keys = [key_of(rules, at, child, place) for place, child in enumerate(children)]
+    if not items or not all(_complete(item, field) for item in items) or _any_twice(keys):
         return None
     keep_all = False
     for place, (child, rest) in enumerate(zip(children, rests)):
@@ -243,6 +249,12 @@ def _restore_key(rest: tree.Element, whole: tree.Element, field: Field, rules: R
         rest.attrib.update(whole.attrib)
         rest[:] = [copy.deepcopy(child) for child in whole]
     return True
+
+
+def _any_twice(keys: list[str | None]) -> bool:
+    """Whether two entries have one key: as options they would be one declared twice."""
+    told = [key for key in keys if key is not None]
+    return len(set(told)) < len(told)
 
 
 def _complete(item: Exported, field: Field) -> bool:

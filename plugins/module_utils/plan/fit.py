@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from .. import tree
 from . import values
 from .objects import Wanted
-from .overlay import ABSENT, Edit, size_at
+from .overlay import ABSENT, Edit
 from .problem import Problems
 from .rules import name_iothreads
+from .values import size_at
 
 _LEVELS = ("sockets", "dies", "clusters", "cores", "threads")
 
@@ -143,7 +144,11 @@ def _product(node: tree.Element, levels: tuple[str, ...]) -> int:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
+
+
+# What a NUMA node that is alone follows.
+_SIZES = ("memory", "maxMemory", "vcpu", "devices/memory")
 
 
 def settle_parts(want: Wanted, root: tree.Element, edits: list[Edit]) -> list[Edit]:
@@ -153,7 +158,7 @@ def settle_parts(want: Wanted, root: tree.Element, edits: list[Edit]) -> list[Ed
     tree.erase(root, _HOLLOW)
     _drop_iothreads(want, root, edits)
     found = _settle_firmware(want, root, edits)
-    if want.document.find("cpu/numa/cell") is None:
+    if want.document.find("cpu/numa/cell") is None and any(edit.path.startswith(_SIZES) for edit in edits):
         _settle_single_node(root)
     total = _numa_memory(root)
     memory = root.find("memory")
@@ -236,13 +241,20 @@ def _drop_iothreads(want: Wanted, root: tree.Element, edits: list[Edit]) -> None
             tree.remove(node)
 
 
-def check_parts(want: Wanted, root: tree.Element, problems: Problems) -> None:
-    """A problem for each two parts that do not fit. root: the document with the declaration in it."""
-    for option, sentence in _misfits(want, root):
-        problems.add(f"{want.where}: {option}", sentence)
+def check_parts(want: Wanted, root: tree.Element, known_texts: list[str], problems: Problems) -> None:
+    """A problem for each two parts that do not fit. root: the document with the declaration in it; known_texts: the
+    definition until now, and the user's own XML. What does not fit in one of them either is left to libvirt, which lives
+    with it or has words of its own.
+    """
+    found = list(_misfits(want.document, root))
+    others = [tree.parse(text) for text in known_texts] if found else []
+    known = [misfit for other in others for misfit in _misfits(other, other)]
+    for option, sentence in found:
+        if (option, sentence) not in known:
+            problems.add(f"{want.where}: {option}", sentence)
 
 
-def _misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str]]:
+def _misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, str]]:
     text = tree.get(root, "vcpu") or "1"
     count = _number(text)
     if count < 1:
@@ -266,9 +278,9 @@ def _misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str]]:
     if inside and missing:
         # libvirt puts them into the first node (qemuDomainDefNumaCPUsRectify).
         yield "cpu.numa.cells", f"have no virtual CPU {min(missing)}, but vcpus is {count}"
-    yield from _memory_misfits(want, root)
-    listed = len(want.document.findall("iothreadids/iothread[@id]"))
-    threads = tree.get(want.document, "iothreads")
+    yield from _memory_misfits(document, root)
+    listed = len(document.findall("iothreadids/iothread[@id]"))
+    threads = tree.get(document, "iothreads")
     if threads and listed > _number(threads):
         yield "iothreads", f"is {threads}, but iothread_ids lists {listed}"
     yield from _firmware_misfits(root)
@@ -283,7 +295,7 @@ def _cpus_at(root: tree.Element, path: str) -> frozenset[int]:
     return found
 
 
-def _memory_misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str]]:
+def _memory_misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, str]]:
     total, memory = _numa_memory(root), root.find("memory")
     size = None if memory is None else size_at(memory, "KiB")
     if total and size is not None and size != total:
@@ -297,7 +309,7 @@ def _memory_misfits(want: Wanted, root: tree.Element) -> Iterator[tuple[str, str
         yield "max_memory", f"is {values.size_text(limit)}, but memory is {values.size_text(size)}"
     balloon = root.find("currentMemory")
     now = None if balloon is None else size_at(balloon, "KiB")
-    if now is not None and size is not None and now > size and want.document.find("currentMemory") is not None:
+    if now is not None and size is not None and now > size and document.find("currentMemory") is not None:
         yield "current_memory", f"is {values.size_text(now)}, but memory is {values.size_text(size)}"
 
 

@@ -365,7 +365,8 @@ def _check_interface(item: Declared, where: str, site: Site, attached: Sequence[
     if len(given) > 1:
         site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
     for kind, option in NEEDED.items():
-        if item.get("type") == kind and not item.get(option):
+        # The socket of passt is libvirt's own.
+        if item.get("type") == kind and not item.get(option) and item.get("backend") != "passt":
             site.problems.add(f"{where}.{option}", f"is needed for type {kind}")
     if item.get("network") and item["network"] not in attached and not site.knows("network", item["network"]):
         site.problems.add(where + ".network", "network {} is neither there nor declared".format(item["network"]))

@@ -12,9 +12,10 @@ from . import ownership
 from .current import Host
 from .identity import derived_uuid
 from .objects import Wanted, doomed
-from .overlay import ABSENT, size_at
+from .overlay import ABSENT
 from .rules import keys_among
 from .site import Declared, Site
+from .values import size_at
 
 
 def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:

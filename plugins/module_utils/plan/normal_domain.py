@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from .. import tree
-from .values import VALUES
+from .values import VALUES, size_at
 
 USB2 = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 
@@ -24,7 +24,9 @@ def normal_domain(root: tree.Element) -> None:
     _primary_video_first(root)
     _model_of_panic(root)
     _one_scheduler_each(root)
+    _only_its_processors(root)
     _whole_numa(root)
+    _memory_of_nodes(root)
     _lun_of_iscsi(root)
     _bound_socket_first(root)
     _no_made_up_path(root)
@@ -96,6 +98,22 @@ def _one_scheduler_each(root: tree.Element) -> None:
             tree.remove(node)
 
 
+def _only_its_processors(root: tree.Element) -> None:
+    """Parts of caches and of memory bandwidth are cut to the processors that the guest has (virBitmapShrink in
+    virDomainCachetuneDefParse), and dropped when none is left.
+    """
+    text = tree.get(root, "vcpu") or ""
+    for node in [*root.findall("cputune/cachetune"), *root.findall("cputune/memorytune")]:
+        numbers = VALUES["cpuset"].same(node.get("vcpus") or "")
+        if not text.isdecimal() or isinstance(numbers, str):
+            continue
+        kept = sorted(number for number in numbers if number < int(text))
+        if not kept:
+            tree.remove(node)
+        elif len(kept) < len(numbers):
+            node.set("vcpus", ",".join(map(str, kept)))
+
+
 # So many processors has no guest (a set of numbers may be absurd).
 MOST = 4096
 
@@ -110,6 +128,23 @@ def _whole_numa(root: tree.Element) -> None:
     rest = set(range(min(int(text), MOST))).difference(*sets)
     if rest and cells[0].get("cpus"):
         cells[0].set("cpus", ",".join(map(str, sorted(sets[0] | rest))))
+
+
+def _memory_of_nodes(root: tree.Element) -> None:
+    """The memory of a guest with NUMA nodes is theirs and that of its memory devices, whatever it says itself, and its
+    balloon cannot be larger (virDomainDefPostParseMemory).
+    """
+    cells = root.findall("cpu/numa/cell")
+    sizes = [size_at(cell, "KiB", "memory") for cell in cells]
+    devices = [size_at(size, "KiB") for size in root.iterfind("devices/memory/target/size")]
+    if not cells or None in (*sizes, *devices):
+        return
+    total = sum(size or 0 for size in (*sizes, *devices)) // 1024
+    for tag in ("memory", "currentMemory"):
+        node = root.find(tag)
+        if node is not None and (tag == "memory" or (size_at(node, "KiB") or 0) > total << 10):
+            node.text = str(total)
+            node.set("unit", "KiB")
 
 
 def _lun_of_iscsi(root: tree.Element) -> None:

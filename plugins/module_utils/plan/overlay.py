@@ -16,6 +16,7 @@ from typing import NamedTuple
 from .. import tree
 from . import values
 from .rules import Rules, join, key_of, keys_among, read_attribute
+from .values import size_at
 
 # In a declared tree: this element, or this attribute, shall not be there.
 _OTHER_WAY = re.compile(r"^(read|write)_")
@@ -176,18 +177,6 @@ def _measures_the_same(have: tree.Element, want: tree.Element) -> bool:
     if wanted is None or current is None:
         return False
     return wanted == current or _is_rounded(wanted, current, have.get("unit"))
-
-
-def size_at(node: tree.Element, unit: str, attribute: str | None = None) -> int | None:
-    """The size in an element's text, or in this attribute of it, in bytes; None when there is none, or it is no size.
-
-    unit: the one that counts when the element names none.
-    """
-    text = (node.get(attribute) if attribute else node.text) or ""
-    try:
-        return values.scaled(text.strip(), node.get("unit") or unit)
-    except ValueError:
-        return None
 
 
 def _merge_children(

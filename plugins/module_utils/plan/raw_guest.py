@@ -1,7 +1,9 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a guest declared by raw XML is known by where its author left it out: the MAC addresses of interfaces."""
+"""What a guest declared by raw XML is known by where its author left it out: MAC addresses of interfaces, and the model
+of its security label.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,31 @@ from .. import tree
 from .identity import derived_mac
 
 
-def address_interfaces(raw: tree.Element, current: str | None, host: str, guest: str) -> None:
+def complete_raw(raw: tree.Element, current: str | None, host: str, guest: str) -> None:
+    """Fill in what libvirt would make up at random, or take from the host. current: the guest's definition."""
+    root = None if current is None else tree.only_read(current)
+    address_interfaces(raw, root, host, guest)
+    labels = raw.findall("seclabel")
+    model = None if root is None else only_model(root)
+    if len(labels) == 1 and model and labels[0].get("model") is None:
+        labels[0].set("model", model)
+
+
+def only_model(root: tree.Element) -> str | None:
+    """The model of a guest's only security label. One that is declared without a model is of this one: libvirt gave it the
+    first that the host has (virSecurityLabelDefsParseXML).
+    """
+    labels = root.findall("seclabel")
+    return str(labels[0].get("model") or "") or None if len(labels) == 1 else None
+
+
+def address_interfaces(raw: tree.Element, current: tree.Element | None, host: str, guest: str) -> None:
     """Give each interface without a MAC address that of the guest's interface to the same source, or one of its own.
 
     libvirt would make one up at random, and a document that is declared anew would add an interface to the guest.
     """
     nodes = raw.findall("devices/interface")
-    there = tree.only_read(current).findall("devices/interface") if current else []
+    there = [] if current is None else current.findall("devices/interface")
     taken = {(tree.get(node, "mac/@address") or "").lower() for node in nodes}
     for place, node in enumerate(nodes):
         if tree.get(node, "mac/@address"):

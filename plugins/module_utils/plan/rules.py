@@ -155,7 +155,7 @@ def name_iothreads(root: tree.Element) -> None:
     listed = {node.get("id") for node in root.iterfind("iothreadids/iothread")}
     count = tree.get(root, "iothreads") or "0"
     free = (str(number) for number in range(1, 1 << 16) if str(number) not in listed)
-    for _missing in range(int(count) - len(listed) if count.isdigit() else 0):
+    for _missing in range(int(count) - len(listed) if count.isdecimal() else 0):
         tree.make(root, "iothreadids").append(tree.element("iothread", id=next(free)))
 
 

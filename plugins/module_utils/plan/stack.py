@@ -21,7 +21,7 @@ from .ownership import SEED
 from .plan import Id, ObjectPlan, Plan
 from .pool import plan_pool
 from .problem import Problems
-from .raw_guest import address_interfaces
+from .raw_guest import complete_raw
 from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
 from .values import VALUES
@@ -204,7 +204,7 @@ def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) 
     found: dict[Id, Wanted] = {}
     for kind, items in (("pool", site.pools), ("network", site.networks), ("domain", guests)):
         for name, item in items.items():
-            complete = partial(_address, site, name) if kind == "domain" else None
+            complete = partial(_complete, site, name) if kind == "domain" else None
             want = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems, complete)
             seed = "devices/disk[{}]".format(item.get("seed"))
             if seed in want.keys:
@@ -213,9 +213,9 @@ def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) 
     return found
 
 
-def _address(site: Site, guest: str, raw: tree.Element) -> None:
+def _complete(site: Site, guest: str, raw: tree.Element) -> None:
     current = site.host.domains.get(guest)
-    address_interfaces(raw, current.inactive if current else None, site.host.identity, guest)
+    complete_raw(raw, current.inactive if current else None, site.host.identity, guest)
 
 
 def _networks(site: Site, wants: Mapping[Id, Wanted]) -> list[ObjectPlan]:

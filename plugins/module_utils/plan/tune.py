@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from .. import tree
 from . import values
-from .overlay import Edit, size_at
+from .overlay import Edit
 from .plan import Step
 from .rules import Rules, name_iothreads
+from .values import size_at
 
 # Rule path → (whose parameters, name of the parameter), of virDomainSetSchedulerParametersFlags and its likes
 # (include/libvirt/libvirt-domain.h). Sizes are in KiB there.

@@ -34,7 +34,7 @@ def size_bytes(text: str) -> int:
     """A size with its unit in bytes, rounded up to a whole byte. Raises ValueError when there is no unit or number."""
     match = _SIZE.match(text)
     if match is None:
-        if text.strip().isdigit():
+        if text.strip().isdecimal():
             raise ValueError(f"{text!r} has no unit; write for example '{text.strip()} MiB' or '{text.strip()} GiB'")
         raise ValueError(f"{text!r} is not a size; write a number and a unit, for example '512 MiB' or '20 GiB'")
     number, unit = match.groups()
@@ -65,6 +65,18 @@ def scaled(text: str, unit: str) -> int:
     if factor is None:
         raise ValueError(f"unknown unit {unit!r}")
     return int(text) * factor
+
+
+def size_at(node: Any, unit: str, attribute: str | None = None) -> int | None:
+    """The size in an element's text, or in this attribute of it, in bytes; None when there is none, or it is no size.
+
+    unit: the one that counts when the element names none.
+    """
+    text = (node.get(attribute) if attribute else node.text) or ""
+    try:
+        return scaled(text.strip(), node.get("unit") or unit)
+    except ValueError:
+        return None
 
 
 class Value(NamedTuple):
@@ -248,6 +260,13 @@ def number(text: str) -> Any:
         return text
 
 
+def _fraction(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _address(text: str) -> Any:
     try:
         return ipaddress.ip_address(text)
@@ -303,7 +322,7 @@ VALUES: dict[str, Value] = {
     "uuid": Value(_uuid, _lower, _lower),
     "int": Value(_integer, number, number),
     "limit": Value(_integer, number, number),
-    "float": Value(str, float, float),
+    "float": Value(str, _fraction, _fraction),
     "ip": Value(_ip, _identity, _address),
     "yes_no": Value(_yes_no, _truth, _truth),
     "on_off": Value(_on_off, _truth, _truth),

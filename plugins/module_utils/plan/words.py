@@ -12,8 +12,9 @@ from typing import Any, Callable
 from .. import tree
 from ..spec.field import Field, by_name
 from . import values
-from .overlay import Edit, Place, size_at
+from .overlay import Edit, Place
 from .rules import Rules, join, read_attribute
+from .values import size_at
 
 MASK = "********"
 _LOGIN = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", re.IGNORECASE)
