@@ -61,8 +61,13 @@ def scope_of(stack: Stack) -> Scope:
     """What has to be read in full to plan a stack."""
     domains = stack.get("domains") or []
     volumes = stack.get("volumes") or []
-    going = any(_needs_users(item) for item in volumes) or any(
-        item["state"] == "absent" and item.get("remove_storage") for item in domains
+    emptied = frozenset(
+        item["name"] for item in stack.get("pools") or [] if item["state"] == "absent" and item.get("remove_storage")
+    )
+    going = (
+        bool(emptied)
+        or any(_needs_users(item) for item in volumes)
+        or any(item["state"] == "absent" and item.get("remove_storage") for item in domains)
     )
     checksums = {
         (item["pool"], item["name"]): Source(item["source"]["checksum"], is_plain(item))
@@ -86,6 +91,7 @@ def scope_of(stack: Stack) -> Scope:
         nwfilters=bool(stack.get("nwfilters")),
         values=frozenset(_with_values(stack.get("secrets") or [])),
         checksums=checksums,
+        emptied=emptied,
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
 

@@ -11,7 +11,7 @@ short_description: Declare a libvirt storage pool
 version_added: "0.1.0"
 description:
   - Declares a libvirt storage pool, idempotently; check mode predicts exactly what a run does.
-  - The data in a pool is never touched.
+  - The data in a pool is touched only by O(remove_storage).
 author:
   - kvmfleet contributors (@kvmfleet)
 requirements:

@@ -201,3 +201,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 def test_what_cannot_be_is_refused(host: Host, name: str) -> None:
     host.refuses("pool", [({"name": name, **options}, part) for options, part in REFUSED])
+
+
+def test_a_pool_goes_with_its_data_only_when_told_and_when_nobody_misses_it(host: Host, pool: str, name: str) -> None:
+    host.virsh(f"vol-create-as {pool} base.qcow2 1M --format qcow2")
+    host.sh(f"echo precious > {AREA}/{name}/letter.txt")
+    gone: dict[str, Any] = {"name": pool, "state": "absent", "remove_storage": True}
+    host.refuses("pool", [(gone, "letter.txt")])
+    host.sh(f"rm {AREA}/{name}/letter.txt && mkdir {AREA}/{name}/folder")
+    assert "folder" in host.refused("pool", **gone)
+    host.sh(f"rmdir {AREA}/{name}/folder")
+    done = host.converge("pool", **gone)
+    assert done.run.changes["data"] == (f"1 volumes in {AREA}/{name}", None)
+    assert host.sh(f"ls -d {AREA}/{name} 2>&1 || true").strip().endswith("No such file or directory")

@@ -16,7 +16,7 @@ from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from . import act_network, act_pool, act_secret
 from .connection import Connection, HypervisorError, libvirt
-from .content import fetch, place_bytes
+from .content import fetch, place_bytes, refresh
 from .fetch import BadContent
 from .fingerprints import fingerprinted
 from .note import kept_note
@@ -97,7 +97,7 @@ def _create_volume(connection: Connection, pool: Any, args: Args) -> None:
         _default_capacity(root, capacity)
     _default_compat(root)
     flags = _preallocation(root, args)
-    pool.createXML(tree.text_of(root), flags)
+    _anew(pool, lambda: pool.createXML(tree.text_of(root), flags))
 
 
 def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
@@ -112,7 +112,7 @@ def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
         tree.put(root, "target/format/@type", form)
     _default_compat(root)
     flags = _preallocation(root, args)
-    created = pool.createXMLFrom(tree.text_of(root), volume, flags)
+    created = _anew(pool, lambda: pool.createXMLFrom(tree.text_of(root), volume, flags))
     if args.get("size") and args["size"] > created.info()[1]:
         created.resize(args["size"], 0)
 
@@ -131,6 +131,19 @@ def _default_compat(root: tree.Element) -> None:
     """
     if tree.get(root, "target/format/@type") == "qcow2" and root.find("target/compat") is None:
         tree.put(root, "target/compat", "1.1")
+
+
+def _anew(pool: Any, make: Callable[[], Any]) -> Any:
+    """Make a volume. libvirt still lists one whose file somebody took away: it looks at the pool anew then, and says so if
+    the pool's whole directory is gone.
+    """
+    try:
+        return make()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_STORAGE_VOL_EXIST:
+            raise
+        refresh(pool)
+        return make()
 
 
 def _preallocation(root: tree.Element, args: Args) -> int:

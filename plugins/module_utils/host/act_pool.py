@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 from .. import tree
 from .connection import Connection, libvirt, with_flag
+from .fetch import BadContent
 
 Args = Mapping[str, Any]
 
@@ -48,9 +49,31 @@ def _permit(connection: Connection, pool: Any, args: Args) -> str | None:
     return None
 
 
+def strangers(pool: Any, path: str) -> tuple[str, ...]:
+    """What a directory holds that is no file known to its pool. Raises OSError."""
+    known = {volume.name() for volume in pool.listAllVolumes(0) if volume.info()[0] == libvirt.VIR_STORAGE_VOL_FILE}
+    return tuple(sorted(set(os.listdir(path)) - known))
+
+
+def _erase(_connection: Connection, pool: Any, args: Args) -> None:
+    """Delete all volumes of a pool, and its directory. What came into being since the plan was made stops that."""
+    try:
+        others = strangers(pool, args["path"]) + tuple(
+            volume.name() for volume in pool.listAllVolumes(0) if volume.name() not in args["volumes"]
+        )
+        if others:
+            raise BadContent(f"{args['path']} holds {', '.join(others[:3])} since then; nothing was deleted")
+        for volume in pool.listAllVolumes(0):
+            volume.delete(0)
+        os.rmdir(args["path"])
+    except OSError as error:
+        raise BadContent(f"{args['path']}: {error.strerror or error}") from error
+
+
 VERBS: dict[tuple[str, str], Callable[[Connection, Any, Args], Any]] = {
     ("pool", "define"): _define,
     ("pool", "start"): _start,
     ("pool", "permit"): _permit,
+    ("pool", "erase"): _erase,
     ("volume", "permit"): _permit,
 }

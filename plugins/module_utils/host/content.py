@@ -109,6 +109,8 @@ def _place(
             with open(ready_path, "rb") as ready:
                 _upload(connection, pool, args, ready)
         return
+    if not os.path.isdir(directory):
+        refresh(pool)  # It fails, and libvirt knows then that the pool is no longer active.
     final = os.path.join(directory, args["name"])
     with _part(directory, args["name"], tag) as (part, path):
         if os.path.exists(final) and not args.get("replace"):

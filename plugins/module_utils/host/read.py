@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple
 
 from .. import tree
 from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Secret, Volume
+from .act_pool import strangers
 from .connection import Connection, libvirt, with_flag
 from .note import read_note
 from .seed import digest_of_seed
@@ -34,7 +35,8 @@ class Scope(NamedTuple):
     a size is declared. networks: names; the guests on them are read.
     refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
     as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared. checksums: the sources of
-    volumes, by pool and name; who uses a volume is read as well when its source is another one by now.
+    volumes, by pool and name; who uses a volume is read as well when its source is another one by now. emptied: names of
+    pools whose data is to go.
     """
 
     domains: frozenset[str]
@@ -49,6 +51,7 @@ class Scope(NamedTuple):
     values: frozenset[str] = frozenset()
     nwfilters: bool = False
     checksums: Mapping[tuple[str, str], Source] = {}
+    emptied: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -252,7 +255,19 @@ def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
         volumes[name] = (
             _unless_gone(lambda item: _volume(item, pool.name(), scope, connection), volume) if full else None
         )
-    return Pool(pool.name(), inactive, live, bool(persistent and pool.autostart()), volumes, persistent)
+    others = _strangers(pool, live, connection) if live and pool.name() in scope.emptied else None
+    return Pool(pool.name(), inactive, live, bool(persistent and pool.autostart()), volumes, persistent, others)
+
+
+def _strangers(pool: Any, live: str, connection: Connection) -> tuple[str, ...] | None:
+    """What is in a pool's directory beside its volumes, None where it has none that can be looked into."""
+    root = tree.parse(live)
+    if root.get("type") != "dir" or not connection.is_local:
+        return None
+    try:
+        return strangers(pool, tree.get(root, "target/path") or "")
+    except OSError:
+        return None
 
 
 def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Volume:

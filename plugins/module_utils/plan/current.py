@@ -51,7 +51,8 @@ class Volume(NamedTuple):
 
 class Pool(NamedTuple):
     """A storage pool with its volumes by name; None for a volume that was not read in full.
-    inactive: the persistent definition; live: the running one, None when inactive.
+    inactive: the persistent definition; live: the running one, None when inactive. strangers: what its directory holds beside
+    its volumes; None when that was not looked at.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Pool(NamedTuple):
     autostart: bool
     volumes: Mapping[str, Volume | None]
     persistent: bool = True
+    strangers: tuple[str, ...] | None = None
 
 
 class Network(NamedTuple):

@@ -10,11 +10,13 @@ from typing import Any
 
 from .. import tree
 from .activity import Activity, settle
+from .current import Pool
 from .identity import derived_uuid
 from .objects import Wanted, changes_of, check_uuid, overlaid
 from .overlay import Edit
 from .plan import Change, ObjectPlan, Step
 from .site import Site
+from .users import users_of
 
 # Kinds of pool whose definition has a place on the host (storagepool.rng).
 NEED_PATH = frozenset(("dir", "fs", "netfs", "disk", "iscsi", "scsi", "mpath", "vstorage"))
@@ -22,7 +24,7 @@ PERMISSIONS = frozenset(f"target/permissions/{name}" for name in ("mode", "owner
 
 
 def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPlan:
-    """The plan for one pool. Its data is never touched."""
+    """The plan for one pool. Its data is touched only when it is told to go."""
     name = declared["name"]
     current = site.host.pools.get(name)
     activity = Activity(
@@ -55,6 +57,11 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
                 changes.extend(changes_of([edit for edit in found if edit not in waiting], want.rules))
     more, steps = settle("pool", name, declared, activity, xml, live)
     steps = tuple(_started(step, declared) for step in steps)
+    if declared["state"] == "absent" and declared.get("remove_storage") and current is not None:
+        erase = _erased(want.where, current, site)
+        steps = (erase, *steps)
+        told = f"{len(current.volumes)} volumes in {erase.args['path']}"
+        more += (Change("data", told, None, "delete"),)
     return ObjectPlan("pool", name, activity.after(declared["state"]), tuple(changes) + more, steps, pending)
 
 
@@ -65,6 +72,27 @@ def _permissions(edits: list[Edit], root: tree.Element) -> tuple[Step, ...]:
     told = {edit.path.rpartition("/")[2]: str(edit.after) for edit in edits}
     args = {"path": tree.get(root, "target/path"), **told}
     return (Step("permit", args, "set the permissions of the directory", True),)
+
+
+def _erased(where: str, current: Pool, site: Site) -> Step:
+    """The step that deletes a pool's volumes and directory; whatever speaks against it is a problem."""
+    root = tree.parse(current.live or current.inactive)
+    path = tree.get(root, "target/path") or ""
+    where += ": remove_storage"
+    if root.get("type") != "dir":
+        site.problems.add(where, f"is for pools of type dir; this is of type {root.get('type')}")
+    elif current.live is None:
+        site.problems.add(where, "the pool is inactive, so its volumes are not known; start it first")
+    elif current.strangers is None:
+        site.problems.add(where, f"{path} cannot be looked into from here")
+    elif current.strangers:
+        names = ", ".join(current.strangers[:3])
+        site.problems.add(where, f"{path} holds what is no volume of the pool: {names}; nothing in it is deleted")
+    for volume in current.volumes.values():
+        for user in users_of(volume.path, site) if volume is not None else []:
+            if not user.startswith(f"volume {current.name}/"):
+                site.problems.add(where, f"volume {volume.name if volume else ''} is used by {user}")
+    return Step("erase", {"path": path, "volumes": sorted(current.volumes)}, f"delete what is in {path}")
 
 
 def _started(step: Step, declared: Mapping[str, Any]) -> Step:

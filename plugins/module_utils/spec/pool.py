@@ -125,6 +125,9 @@ FIELDS = rows(
 - state  text  -  live =present|active|inactive|absent default=present
     V(present) defines the pool and leaves it active or inactive as it is. V(active) also makes its directory when
     that is missing. V(absent) removes the definition; the data stays.
+- remove_storage  bool  -  live
+    Whether O(state=absent) also deletes all volumes of the pool and its directory. That is for active pools of O(type=dir), and is refused
+    when the directory holds anything that is no volume of the pool, or when something uses one of them.
 """,
     source=SOURCE,
 )

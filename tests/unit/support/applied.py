@@ -158,6 +158,9 @@ def _pool(name: str, pool: Pool | None, verb: str, args: Args) -> Pool | None:
     assert pool is not None
     if verb == "permit":
         return pool._replace(live=_permitted(pool.live or "", args))
+    if verb == "erase":
+        assert sorted(pool.volumes) == args["volumes"]
+        return pool._replace(volumes={})
     found: Pool | None = _common(pool, verb, args)
     return found
 

@@ -78,7 +78,9 @@ def pool_of(name: str, item: Mapping[str, Any]) -> Pool:
     xml = item.get("xml") or POOL.format(name=name, path=path)
     live = item.get("live", xml) if item.get("active", True) else None
     volumes = {volume: volume_of(volume, name, path, facts or {}) for volume, facts in item.get("volumes", {}).items()}
-    return Pool(name, xml, live, item.get("autostart", True), volumes, item.get("persistent", True))
+    return Pool(
+        name, xml, live, item.get("autostart", True), volumes, item.get("persistent", True), item.get("strangers")
+    )
 
 
 def volume_of(name: str, pool: str, directory: str, facts: Mapping[str, Any]) -> Volume:

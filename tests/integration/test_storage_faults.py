@@ -1,0 +1,60 @@
+# Copyright (c) 2026, kvmfleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong with storage: full disks and lost directories. Nothing is half done, and the next run converges.
+
+What goes wrong while content is fetched is in tests/host/test_content.py, at a hundredth of the price.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fleet import AREA, Host, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def small(host: Host, name: str) -> Iterator[str]:
+    """The path of a file system of 6 MiB, in which a pool of the test's own is."""
+    path = f"{AREA}/{name}"
+    host.sh(f"mkdir -p {path} && mount -t tmpfs -o size=6m tmpfs {path}")
+    host.sh(f"virsh -q pool-define-as {name}p dir --target {path} && virsh -q pool-start {name}p")
+    yield path
+    host.sh(f"virsh -q pool-destroy {name}p; umount {path}", check=False)
+
+
+def test_a_full_disk(host: Host, name: str, small: str) -> None:
+    """Fetched and cloned onto a disk that is too small: an error says so, and nothing is left."""
+    pool, source = f"{name}p", f"{AREA}/{name}-from.raw"
+    host.sh(f"head -c 4M /dev/urandom > {source} && cp {source} {small}/base.raw && virsh -q pool-refresh {pool}")
+    fetched = {"name": "fetched.raw", "pool": pool, "source": {"file": source}}
+    clone = {"name": "clone.raw", "pool": pool, "clone": "base.raw"}
+    for result in host.play(*(Task("volume", options) for options in (fetched, clone))):
+        assert result.failed
+        assert "No space left on device" in result.msg, result.msg
+        assert not result.changed
+    assert host.sh(f"ls -A {small}").split() == ["base.raw"]
+    assert host.sh(f"cmp {source} {small}/base.raw && echo same").strip() == "same"
+    host.sh(f"mount -o remount,size=32m {small}")
+    host.converge("stack", volumes=[fetched, clone])
+    host.sh(f"cmp {source} {small}/fetched.raw && cmp {source} {small}/clone.raw")
+
+
+def test_the_directory_of_a_pool_is_gone(host: Host, pool: str, name: str) -> None:
+    """A run that needs it says so; one that declares the pool active makes it anew, with what is declared in it."""
+    volume: dict[str, Any] = {"name": "a.qcow2", "pool": pool, "size": "1 MiB"}
+    host.run("volume", **volume)
+    host.sh(f"mv {AREA}/{name} {AREA}/{name}-away")
+    lost, later = host.play(Task("volume", volume), Task("volume", volume))
+    assert lost.failed
+    assert f"{AREA}/{name}'" in lost.msg, lost.msg
+    assert "is not active; declare it with state: active" in later.msg
+    declared: dict[str, Any] = {"pools": [{"name": pool, "state": "active"}], "volumes": [volume]}
+    host.run("stack", **declared)
+    done = host.converge("stack", changed=False, **declared)
+    assert f"{pool}/a.qcow2" in done.after.all["volumes"]
+    assert host.sh(f"ls {AREA}/{name}-away").split() == ["a.qcow2"]
