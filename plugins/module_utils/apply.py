@@ -129,15 +129,23 @@ def _put_back(connection: Connection, item: ObjectPlan, failed: int) -> str:
     """
     verbs = [step.verb for step in item.steps[:failed]]
     step = item.steps[failed]
-    was_stopped = step.verb == "restart" or (step.verb == "start" and "shutdown" in verbs)
-    if item.previous is None or "define" not in verbs or (step.verb in _POWER and not was_stopped):
+    defined = item.previous is not None and "define" in verbs
+    start = next((later for later in item.steps[failed:] if later.verb in ("start", "restart")), None)
+    was_stopped = defined if step.verb == "restart" else "shutdown" in verbs and start is not None
+    if not was_stopped and (not defined or step.verb in _POWER):
         return ""
-    words = f"{item.kind} {item.name}: put the previous definition back"
+    told = ""
     try:
-        perform(connection, item.kind, item.name, "define", {"xml": item.previous}, words)
-        if was_stopped:
+        if defined:
+            words = f"{item.kind} {item.name}: put the previous definition back"
+            perform(connection, item.kind, item.name, "define", {"xml": item.previous}, words)
+            told = "; the previous definition was put back"
+        if was_stopped and start is not None:
             words = f"{item.kind} {item.name}: start it again as it was"
-            perform(connection, item.kind, item.name, step.verb, step.args, words)
+            # Until it is renamed, it has its former name.
+            called = step.args.get("called", item.name)
+            perform(connection, item.kind, called, start.verb, start.args, words)
+            told += f", and the {item.kind} started with it" if defined else f"; the {item.kind} was started again"
     except HypervisorError as error:
-        return f"; then failed as well: {error}"
-    return "; the previous definition was put back" + (f", and the {item.kind} started with it" if was_stopped else "")
+        return f"{told}; then failed as well: {error}"
+    return told

@@ -76,6 +76,7 @@ def scope_of(stack: Stack) -> Scope:
     }
     return Scope(
         domains=frozenset(item["name"] for item in domains),
+        former=frozenset(item["renamed_from"] for item in domains if item.get("renamed_from")),
         volumes=frozenset(_volume_names(domains, volumes)),
         everything=going,
         machines=any(item.get("machine") or item.get("xml") for item in domains),
@@ -149,7 +150,9 @@ def guests_awaited(stack: Stack, plan: Plan) -> list[Awaited]:
     found = []
     for item in stack.get("domains") or []:
         wish = item.get("wait_for") or {}
-        if (wish.get("address") or wish.get("agent")) and plans[item["name"]].state == "running":
+        # A guest that waits for its new name runs under the old one.
+        plan = plans[item["name"]]
+        if (wish.get("address") or wish.get("agent")) and plan.state == "running" and "called" not in plan.facts:
             macs = tuple(plans[item["name"]].facts.get("macs", ()))
             found.append(Awaited(item["name"], macs, bool(wish["address"]), bool(wish["agent"]), wish["timeout"]))
     return found

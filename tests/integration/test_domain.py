@@ -405,3 +405,32 @@ def test_module_defaults_of_the_action_group(host: Host, name: str) -> None:
     (result,) = host.play(Task("domain", {"name": "test"}), module_defaults=defaults)
     assert (result.failed, result.changed) == (False, False), result.data
     assert result.only["state"] == "running"
+
+
+@pytest.mark.both
+def test_a_guest_gets_another_name_and_keeps_all_else(host: Host, name: str) -> None:
+    """With its NVRAM, snapshots and autostart; while it runs it waits, or is restarted if it may be."""
+    new, last = f"{name}-new", f"{name}-last"
+    nvram = "/var/lib/libvirt/qemu/nvram/{}_VARS.fd"
+    host.run("domain", name=name, firmware="efi", autostart=True, state="running", **SMALL)
+    file = host.sh(f"stat -c %i {nvram.format(name)}")
+    try:
+        waiting = host.converge("domain", changed=False, name=new, renamed_from=name, title="second")
+        assert waiting.run.pending >= {"name", "title"}
+        assert waiting.after.domain(name, "title") is None
+        done = host.converge("domain", name=new, renamed_from=name, title="second", restart="if_needed", **FORCED)
+        assert done.run.changes["name"] == (name, new)
+        assert done.run.changes["state"] == ("running", "running anew")
+        assert (done.after.state(new), done.after.domain(new, "title")) == ("running", "second")
+        assert name not in done.after.all["domains"]
+        assert done.after.all["domains"][new]["autostart"]
+        assert host.sh(f"stat -c %i {nvram.format(new)}") == file
+        assert done.after.domain(new, "os/nvram", "live") == nvram.format(new)
+        host.run("domain", name=new, state="stopped", **FORCED)
+        off = host.converge("domain", name=last, renamed_from=new)
+        assert off.run.changes == {"name": (new, last)}
+        assert host.sh(f"ls {nvram.format(last)}; ls {nvram.format(new)} 2>/dev/null || true").split() == [
+            nvram.format(last)
+        ]
+    finally:
+        host.sh(f"for n in {name} {new} {last}; do virsh destroy $n; virsh undefine --nvram $n; done", check=False)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -39,7 +40,7 @@ def perform(connection: Connection, kind: str, name: str, verb: str, args: Args,
     while True:
         try:
             with connection.speaking_of(words):
-                return VERBS[(kind, verb)](connection, _look_up(connection, kind, name, verb), args)
+                return VERBS[(kind, verb)](connection, _look_up(connection, kind, args.get("called", name), verb), args)
         except HypervisorError as error:
             if not error.is_passing or time.monotonic() > end:
                 raise
@@ -196,6 +197,32 @@ def _delete_volume(_connection: Connection, pool: Any, args: Args) -> None:
 
 def _define_domain(connection: Connection, _domain: Any, args: Args) -> None:
     connection.open.defineXML(args["xml"])
+
+
+def _rename(connection: Connection, domain: Any, args: Args) -> None:
+    """Rename a guest and take its NVRAM along. That has both names until everything else is done, so that nothing is lost
+    wherever this ends.
+    """
+    old, new = (os.path.expanduser(args.get(name) or "") for name in ("nvram", "nvram_to"))
+    moves = bool(old) and os.path.exists(old)
+    if moves and not (os.path.exists(new) and os.path.samefile(old, new)):
+        try:
+            os.link(old, new)
+        except OSError as error:
+            raise BadContent(f"its NVRAM cannot be kept as {new}: {error.strerror}") from error
+    try:
+        domain.rename(args["to"], 0)
+    except libvirt.libvirtError:
+        if moves:
+            os.unlink(new)
+        raise
+    renamed = connection.open.lookupByName(args["to"])
+    root = tree.parse(renamed.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE))
+    if old and tree.get(root, "os/nvram") == old:
+        root.find("os/nvram").text = new
+        connection.open.defineXML(tree.text_of(root))
+    if moves:
+        os.unlink(old)
 
 
 def _shutdown(connection: Connection, domain: Any, args: Args) -> None:
@@ -363,6 +390,7 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "define"): _define_domain,
     ("domain", "fingerprint"): _fingerprint_domain,
     ("domain", "start"): _start,
+    ("domain", "rename"): _rename,
     ("domain", "shutdown"): _shutdown,
     ("domain", "destroy"): _destroy,
     ("domain", "resume"): lambda _connection, domain, _args: domain.resume(),

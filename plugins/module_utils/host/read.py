@@ -18,6 +18,7 @@ from .note import read_note
 from .seed import digest_of_seed
 
 _MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
+_SEED = re.compile(r"([^'/]+-seed\.iso)'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
 
@@ -36,7 +37,7 @@ class Scope(NamedTuple):
     refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
     as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared. checksums: the sources of
     volumes, by pool and name; who uses a volume is read as well when its source is another one by now. emptied: names of
-    pools whose data is to go.
+    pools whose data is to go. former: names that declared guests may still have.
     """
 
     domains: frozenset[str]
@@ -52,6 +53,7 @@ class Scope(NamedTuple):
     nwfilters: bool = False
     checksums: Mapping[tuple[str, str], Source] = {}
     emptied: frozenset[str] = frozenset()
+    former: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -62,7 +64,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         domains = _domains(conn, scope)
         new = any(name not in domains for name in scope.domains)
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
-        scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized))
+        scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized) | _seed_names(domains))
         pools = _pools(conn, scope, connection)
         if not scope.everything and _is_outdated(pools, scope):
             scope = scope._replace(everything=True, refresh=frozenset())
@@ -134,6 +136,11 @@ def _secret(secret: Any, scope: Scope) -> Secret:
 def _disk_names(domains: Mapping[str, Domain], sized: frozenset[str]) -> frozenset[str]:
     """Names of the files that these guests stand on: the size of a disk is its volume's."""
     return frozenset(name for guest in sized if guest in domains for name in _SOURCE.findall(domains[guest].inactive))
+
+
+def _seed_names(domains: Mapping[str, Domain]) -> frozenset[str]:
+    """Names of the seeds that guests have: one that was renamed keeps that of its former name."""
+    return frozenset(name for guest in domains.values() for name in _SEED.findall(guest.inactive))
 
 
 def _identity(connection: Connection) -> str:
@@ -218,7 +225,12 @@ def _domains(conn: Any, scope: Scope) -> dict[str, Domain]:
     found = {}
     for domain in conn.listAllDomains(0):
         name = domain.name()
-        if scope.everything or name in scope.domains or (scope.macs and _has_any(domain, scope.macs)):
+        if (
+            scope.everything
+            or name in scope.domains
+            or name in scope.former
+            or (scope.macs and _has_any(domain, scope.macs))
+        ):
             active, persistent, autostart, saved = (name in told[flag] for flag in _FLAGS)
             value = _unless_gone(lambda item: _domain(item, active, persistent, autostart, saved), domain)  # noqa: B023 - called at once
             if value is not None:

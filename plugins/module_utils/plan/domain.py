@@ -28,6 +28,7 @@ from .overlay import Edit
 from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
 from .problem import Problems
+from .rename import seed_name
 from .site import Declared, Site
 from .users import users_of
 from .volume import volume_id
@@ -188,7 +189,7 @@ def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
             volume = site.volume(pool, volume_name)
         if volume is None or node.find("shareable") is not None:
             continue
-        own_seed = volume.name == f"{name}-seed.iso"
+        own_seed = volume.name == seed_name(name, root)
         if (node.get("device", "disk") != "disk" or node.find("readonly") is not None) and not own_seed:
             continue
         key = (volume.pool, volume.name)

@@ -20,6 +20,7 @@ from .content import format_of
 from .document import raw_document
 from .identity import derived_mac, derived_uuid
 from .problem import Problems
+from .rename import seed_name
 from .site import Declared, Reservation, Site
 from .values import VALUES, pci_address, pci_attributes
 
@@ -393,7 +394,7 @@ def _reserve(item: Declared, declared: Declared, site: Site) -> None:
 def _seed(declared: Declared, root: tree.Element | None, where: str, site: Site) -> Declared:
     """The cdrom of the cloud-init seed; its volume is added to the site."""
     pool = declared["cloud_init"].get("pool") or "default"
-    name = "{}-seed.iso".format(declared["name"])
+    name = seed_name(declared["name"], root)
     if not site.knows("pool", pool):
         site.problems.add(where + ": cloud_init.pool", f"pool {pool} is neither there nor declared")
     uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None

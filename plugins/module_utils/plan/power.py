@@ -59,6 +59,12 @@ def _calls(declared: Declared, now: str) -> Calls:
     return Calls(name, wake, stop, (*clear, start), (*clear, paused), clear)
 
 
+def stop_steps(declared: Declared, now: str) -> tuple[Step, ...]:
+    """The calls that stop a guest which is in this state and on."""
+    calls = _calls(declared, now)
+    return (*calls.wake, calls.stop)
+
+
 def _running(now: str, calls: Calls) -> Power | None:
     if now == "running":
         return None

@@ -22,6 +22,7 @@ from .plan import Id, ObjectPlan, Plan
 from .pool import plan_pool
 from .problem import Problems
 from .raw_guest import complete_raw
+from .rename import declared_state, renamed_host, renames, with_rename
 from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
 from .values import VALUES
@@ -63,6 +64,9 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
     }
     secrets = _secrets(stack.get("secrets") or [], problems)
     volumes = _volumes(stack.get("volumes") or [], problems)
+    renaming = renames(named["domain"], host, problems)
+    host = renamed_host(host, renaming)
+    named["domain"] = {name: declared_state(item, renaming.get(name)) for name, item in named["domain"].items()}
     site = Site(host, named["pool"], named["network"], volumes, named["domain"], [], problems, {}, {}, secrets)
     _check_names(site, stack)
     problems.raise_any()
@@ -90,6 +94,10 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
         settled.get(name)
         or (plan_domain(wants[("domain", name)], guests[name], site) if name in guests else plan_absent(item, site))
         for name, item in site.domains.items()
+    ]
+    domains = [
+        with_rename(item, site.domains[item.name], renaming[item.name], host.uri) if item.name in renaming else item
+        for item in domains
     ]
     plans += [plan_volume(item, site) for item in backing_order(site.volumes, problems)]
     problems.raise_any()

@@ -35,6 +35,10 @@ PLAIN = rows(
     """
 - name  name  name  create required alias=guest
     Name of the guest; it identifies the guest.
+- renamed_from  name  -  live
+    Name that the guest had before. A guest of that name is renamed if there is none of the new one, with its snapshots
+    and NVRAM, and keeps its volumes, addresses and UUID. It has to be off for that: of one that runs, the new name and
+    all other changes wait until it is off, unless O(restart=if_needed) allows to restart it.
 - uuid  uuid  uuid  create
     UUID. Left out, a new guest's is derived from the host and the name.
 - title  line  title  live

@@ -70,12 +70,27 @@ def applied(host: Host, plan: Plan) -> Host:
             elif item.kind == "volume":
                 pool, _slash, name = item.name.partition("/")
                 pools[pool] = _with_volume(pools, pool, name, step.verb, step.args)
+            elif step.verb == "rename":
+                domains[step.args["to"]] = _renamed(domains.pop(step.args["called"]), step.args)
             else:
-                after = STEPS[item.kind](item.name, things[item.kind].get(item.name), step.verb, step.args)
-                things[item.kind].pop(item.name, None)
+                name = step.args.get("called", item.name)
+                after = STEPS[item.kind](name, things[item.kind].get(name), step.verb, step.args)
+                things[item.kind].pop(name, None)
                 if after is not None:
-                    things[item.kind][item.name] = after
+                    things[item.kind][name] = after
     return host._replace(pools=pools, networks=networks, domains=domains, secrets=secrets, nwfilters=nwfilters)
+
+
+def _renamed(domain: Domain, args: Args) -> Domain:
+    """A guest after virDomainRename, and with its NVRAM taken along."""
+    assert (domain.live, domain.persistent) == (None, True), "libvirt renames only guests that are off, and last"
+    assert domain.state != "saved", "libvirt renames no guest with a managed saved state"
+    root = tree.parse(domain.inactive)
+    tree.put(root, "name", args["to"])
+    if tree.get(root, "os/nvram") and "nvram" in args:
+        assert tree.get(root, "os/nvram") == args["nvram"]
+        root.find("os/nvram").text = args["nvram_to"]
+    return domain._replace(name=args["to"], inactive=tree.text_of(root))
 
 
 def in_order(plan: Plan) -> list[ObjectPlan]:
