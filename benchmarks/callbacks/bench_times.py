@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes how long the one task of a benchmark's play took, and what it answered, to the file named by BENCH_TIMES."""
+"""Writes how long a benchmark's task took, and what each host answered, to the file named by BENCH_TIMES."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENTATION = """
 name: bench_times
 type: aggregate
 short_description: Times the task of a benchmark
-description: Writes seconds, changed and msg of the last task as JSON to the file named by BENCH_TIMES.
+description: Writes a line of JSON for each host, with seconds, changed and msg, to the file named by BENCH_TIMES.
 """
 
 
@@ -45,4 +45,5 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         seconds = time.monotonic() - self._began
         answer = {"seconds": seconds, "failed": failed, "changed": bool(result.result.get("changed"))}
         answer["msg"] = str(result.result.get("msg", ""))
-        Path(os.environ["BENCH_TIMES"]).write_text(json.dumps(answer), encoding="utf-8")
+        with Path(os.environ["BENCH_TIMES"]).open("a", encoding="utf-8") as times:
+            times.write(json.dumps(answer) + "\n")

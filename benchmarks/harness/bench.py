@@ -12,7 +12,17 @@ from lab import HostFailed, bring_up, remove_guests
 from peers import fetch_community
 from play import Play, WrongAnswer, run_play
 from report import NOTES, aligned, table, write_json
-from stages import incumbent, made_and_deleted, on_host_alone, started, unchanged
+from stages import (
+    from_one_image,
+    incumbent,
+    inventory,
+    made_and_deleted,
+    many_hosts,
+    on_host_alone,
+    shut_down,
+    started,
+    unchanged,
+)
 
 Stage = Callable[[int], list[Figure]]
 
@@ -26,6 +36,10 @@ QUICK: dict[str, Stage] = {
 FULL: dict[str, Stage] = {
     "incumbent-100": lambda rounds: incumbent(100, rounds, 25),
     "unchanged-1000": lambda rounds: unchanged(1000, rounds, 3.0),
+    "shutdown-10": lambda rounds: shut_down(10, rounds),
+    "image-10": lambda rounds: from_one_image(10, rounds),
+    "inventory-500": lambda rounds: inventory(500, rounds),
+    "hosts": lambda rounds: many_hosts((2, 4, 8), rounds),
 }
 
 
@@ -70,7 +84,7 @@ def measure(chosen: list[str], rounds: int) -> list[Figure]:
 def _options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/run", description="Ratios of run times on a lab host.")
     parser.add_argument(
-        "--full", action="store_true", help="also the long ones: 1,000 guests, the peer's loop over 100"
+        "--full", action="store_true", help="also the long ones: 1,000 guests, the peer's loop, booting guests, 8 hosts"
     )
     parser.add_argument("--only", metavar="A,B", help=f"these stages alone, of {', '.join([*QUICK, *FULL])}, host")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant (default 5)")

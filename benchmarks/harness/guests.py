@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from place import POOL
 
 Guest = dict[str, Any]
 
@@ -51,3 +54,50 @@ COMMUNITY = {
     "community.libvirt.virt": {"command": "define", "xml": "{{ template | replace('GUEST', item) }}"},
     "loop": "{{ names }}",
 }
+
+
+def tiny(count: int, state: str, image: Mapping[str, Any]) -> list[Guest]:
+    """Declarations of guests that boot the tiny Linux and obey their power button. image: what lab.tiny_guest tells."""
+    return [
+        {
+            "name": name,
+            **image,
+            "interfaces": [{"network": "default"}],
+            "state": state,
+            "timeout": 120,
+            "wait_for": {"address": state == "running", "timeout": 300},
+        }
+        for name in names(count)
+    ]
+
+
+def from_image(count: int, image: Mapping[str, Any]) -> list[Guest]:
+    """The same with a disk each, an overlay of the image that lab.make_image makes, and a seed."""
+    return [
+        {
+            **guest,
+            "disks": [{"target": "vda", "image": "bench-base.qcow2", "pool": "bench"}],
+            "cloud_init": {"user_data": {"hostname": guest["name"]}, "pool": "bench"},
+        }
+        for guest in tiny(count, "running", image)
+    ]
+
+
+def virt_install(count: int, image: Mapping[str, Any]) -> str:
+    """A shell script that makes such guests one after the other, as a tutorial has it, and waits for all addresses."""
+    boot = f"kernel={image['kernel']},initrd={image['initrd']},kernel_args='{image['cmdline']}'"
+    return f"""
+set -e
+cd {POOL}
+printf '#cloud-config\\n' > user-data
+for name in {" ".join(names(count))}; do
+    qemu-img create -q -f qcow2 -b bench-base.qcow2 -F qcow2 $name-vda.qcow2
+    virt-install --quiet --name $name --memory 256 --vcpus 1 --virt-type qemu --cpu mode=maximum --boot "{boot}" \\
+        --import --disk {POOL}/$name-vda.qcow2,bus=virtio --network network=default,model=virtio \\
+        --osinfo detect=on,require=off --cloud-init user-data=user-data --graphics none --noautoconsole
+done
+SECONDS=0
+for name in {" ".join(names(count))}; do
+    until virsh -q domifaddr $name | grep -q ipv4; do sleep 0.5; test $SECONDS -lt 300; done
+done
+"""

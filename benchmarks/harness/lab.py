@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from typing import Any
 
 import yaml
-from place import BIN, CACHE, LAB, ROOT
+from place import BIN, CACHE, LAB, POOL, ROOT
 
 HOST = "bench1"
 INVENTORY = CACHE / "inventory.yml"
-POOL = "/var/lib/libvirt/bench"
+TINY = "/var/lib/libvirt/bench-tiny"
 
 
 class HostFailed(Exception):
     """A command on the lab host, or one that brings it up, failed."""
 
 
-def bring_up() -> None:
-    """Have the lab host run, with libvirt, the default network, and a pool of volumes called bench."""
-    _run([str(LAB), "up", "--prefix", "bench", "--hosts", "1"])
-    _write_inventory()
+def bring_up(count: int = 1) -> tuple[str, ...]:
+    """Have so many lab hosts run, with libvirt and the default network; their names, the first one always the same."""
+    hosts = tuple(f"bench{number}" for number in range(1, count + 1))
+    _run([str(LAB), "up", "--prefix", "bench", "--hosts", str(count)])
+    _write_inventory(hosts)
+    ready = "python3 -c 'import libvirt, lxml' && virsh -q net-info default && virsh -q list"
+    missing = [host for host in hosts if not _answers(ready, host)]
+    if missing:
+        print(f"bench: making KVM hosts of {', '.join(missing)} (a minute each)", flush=True)
+        playbook = [str(BIN / "ansible-playbook"), "-i", str(INVENTORY), str(ROOT / "playbooks" / "host.yml")]
+        _run([*playbook, "--limit", ",".join(missing), "--forks", "2"])
+    return hosts
+
+
+def _answers(command: str, host: str) -> bool:
     try:
-        on_host("python3 -c 'import libvirt, lxml' && virsh -q net-info default && virsh -q list")
+        on_host(command, host=host)
     except HostFailed:
-        print("bench: making the lab host a KVM host (a minute)", flush=True)
-        _run([str(BIN / "ansible-playbook"), "-i", str(INVENTORY), str(ROOT / "playbooks" / "host.yml")])
+        return False
+    return True
 
 
-def _write_inventory() -> None:
-    """The lab's inventory with this host alone: others may bring up and end theirs meanwhile."""
+def _write_inventory(hosts: tuple[str, ...]) -> None:
+    """The lab's inventory with these hosts alone: others may bring up and end theirs meanwhile."""
     group = yaml.safe_load((ROOT / ".lab" / "inventory.yml").read_text(encoding="utf-8"))["kvm_hosts"]
-    group["hosts"] = {HOST: group["hosts"][HOST]}
+    group["hosts"] = {host: group["hosts"][host] for host in hosts}
     CACHE.mkdir(parents=True, exist_ok=True)
     INVENTORY.write_text(yaml.safe_dump({"kvm_hosts": group}), encoding="utf-8")
 
 
-def on_host(command: str, stdin: str | bytes = "") -> str:
-    """What a shell command prints on the lab host. Raises HostFailed."""
-    return _run(["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), HOST, command], stdin)
+def on_host(command: str, stdin: str | bytes = "", host: str = HOST) -> str:
+    """What a shell command prints on a lab host. Raises HostFailed."""
+    return _run(["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), host, command], stdin)
 
 
 def _run(command: list[str], stdin: str | bytes = "") -> str:
@@ -95,3 +108,38 @@ for interface in root.iterfind("devices/interface"):
 print(etree.tostring(root, encoding="unicode"))
 """
     return on_host(f"python3 - {guest}", script).replace(guest, "GUEST")
+
+
+def tiny_guest() -> dict[str, Any]:
+    """The options of a guest that boots the lab's tiny Linux; its files are put on the host."""
+    folder = CACHE / "tiny"
+    _run([sys.executable, str(ROOT / "tests" / "lab" / "guest.py"), "--out", str(folder)])
+    on_host(f"mkdir -p {TINY}")
+    for file in ("vmlinuz", "initrd.img"):
+        on_host(f"cat > {TINY}/{file}", (folder / file).read_bytes())
+    return {
+        "memory": "256 MiB",
+        "vcpus": 1,
+        "virt_type": "qemu",
+        "cpu": {"mode": "maximum"},
+        "kernel": f"{TINY}/vmlinuz",
+        "initrd": f"{TINY}/initrd.img",
+        "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
+    }
+
+
+def make_image() -> None:
+    """The pool bench holds one image, from which guests are made."""
+    make_volumes([])
+    on_host(f"cd {POOL} && qemu-img create -q -f qcow2 bench-base.qcow2 1G && virsh -q pool-refresh bench")
+
+
+def remove_with_storage() -> None:
+    """No guest of the benchmarks is there, nor what was made from the image."""
+    remove_guests()
+    on_host(f"cd {POOL} && rm -f bench-[0-9]* user-data && virsh -q pool-refresh bench")
+
+
+def ssh_words(script: str) -> tuple[str, ...]:
+    """The command that runs a shell script on the lab host."""
+    return ("ssh", "-F", str(ROOT / ".lab" / "ssh_config"), HOST, script)

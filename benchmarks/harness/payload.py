@@ -114,7 +114,7 @@ def send(payloads: Mapping[str, Payload]) -> None:
 
 def keep_library() -> None:
     """Have the library kept on the host, as the first task does. Raises HostFailed."""
-    asked = {kind: [] for kind in ("secrets", "nwfilters", "pools", "networks", "volumes", "domains")}
+    asked: dict[str, Any] = {kind: [] for kind in ("secrets", "nwfilters", "pools", "networks", "volumes", "domains")}
     send({"first": library_payload("stack_info", asked, first=True)})
     told = json.loads(on_host(f"python3 {FOLDER}/first"))
     if "stack" not in told:

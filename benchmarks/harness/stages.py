@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from figure import Figure, compare
-from guests import COMMUNITY, PING, STACK, absent, bare, diskless, guests, names
+from guests import COMMUNITY, PING, STACK, absent, bare, diskless, from_image, guests, names, tiny, virt_install
 from host_stage import Row, modules_on_host, work_on_host
-from lab import make_volumes, remove_guests, stop_guests, template_of
-from play import Play, race, run_play, sequence
+from inventories import guests_inventory, static_inventory
+from lab import (
+    bring_up,
+    make_image,
+    make_volumes,
+    remove_guests,
+    remove_with_storage,
+    ssh_words,
+    stop_guests,
+    template_of,
+    tiny_guest,
+)
+from place import BIN
+from play import Command, Play, race, run_play, sequence
 
 PING_SAYS = ("ping", "ansible.builtin.ping")
 READ_SAYS = ("read", "bare script that reads")
@@ -102,6 +114,84 @@ def started(count: int, rounds: int) -> list[Figure]:
     return [
         compare(times, ("start", f"stack, {count} guests started"), ("bare-start", "bare script, all at once"), 1.2)
     ]
+
+
+def shut_down(count: int, rounds: int) -> list[Figure]:
+    """Guests of a tiny Linux shut down by their power button: by stack, and by a bare script, all at once."""
+    image = tiny_guest()
+    stopped = {"guests": tiny(count, "stopped", image)}
+
+    def booted() -> None:
+        run_play(Play("boot", STACK, {"guests": tiny(count, "running", image)}, changed=True))
+
+    times = race(
+        [
+            Play("stop", STACK, stopped, changed=True, before=booted),
+            Play("bare-stop", bare("shutdown"), {"names": names(count)}, changed=True, before=booted),
+        ],
+        rounds,
+    )
+    remove_guests()
+    return [
+        compare(times, ("stop", f"stack, {count} guests shut down"), ("bare-stop", "bare script, all at once"), 1.2)
+    ]
+
+
+def from_one_image(count: int, rounds: int) -> list[Figure]:
+    """Guests on overlays of one image, with seeds, from nothing to addresses known: by stack, and by virt-install one
+    after the other. Both boot the same kernel.
+    """
+    image = tiny_guest()
+    make_image()
+    times = race(
+        [
+            Play("new", STACK, {"guests": from_image(count, image)}, changed=True, before=remove_with_storage),
+            Command("virt-install", ssh_words(virt_install(count, image)), before=remove_with_storage),
+        ],
+        rounds,
+    )
+    remove_with_storage()
+    return [
+        compare(
+            times,
+            ("virt-install", f"virt-install, {count} guests of one image until they have addresses"),
+            ("new", "stack, the same"),
+        )
+    ]
+
+
+def inventory(count: int, rounds: int) -> list[Figure]:
+    """The guests of one host as inventory, against a file that lists as many hosts."""
+    _have(count)
+    program = str(BIN / "ansible-inventory")
+    times = race(
+        [
+            Command("plugin", (program, "--list", "-i", str(guests_inventory()))),
+            Command("file", (program, "--list", "-i", str(static_inventory(count)))),
+        ],
+        rounds,
+    )
+    remove_guests()
+    return [compare(times, ("plugin", f"inventory of {count} guests"), ("file", f"a YAML file with {count} hosts"))]
+
+
+def many_hosts(counts: tuple[int, ...], rounds: int) -> list[Figure]:
+    """Unchanged guests on several hosts at once, against the same on one; each beside a ping of as many hosts."""
+    hosts = bring_up(max(counts))
+    everywhere = {"guests": diskless(20, "present")}
+    run_play(Play("have-many", STACK, everywhere, changed=None, hosts=hosts))
+    plays = [Play("hosts-1", STACK, everywhere)]
+    for count in counts:
+        plays.append(Play(f"hosts-{count}", STACK, everywhere, hosts=hosts[:count]))
+        plays.append(Play(f"ping-{count}", PING, hosts=hosts[:count]))
+    times = race(plays, rounds)
+    run_play(Play("forget-many", STACK, {"guests": absent(20)}, changed=None, hosts=hosts))
+    figures = []
+    for count in counts:
+        what = (f"hosts-{count}", f"stack, 20 unchanged on each of {count} hosts")
+        figures.append(compare(times, what, ("hosts-1", "the same on one host")))
+        figures.append(compare(times, what, (f"ping-{count}", f"ansible.builtin.ping, {count} hosts")))
+    return figures
 
 
 def _have(count: int) -> None:

@@ -8,6 +8,7 @@ It is what the benchmarks hold the collection against, and no more than that.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,6 +38,16 @@ def start(connection: Any, names: list[str]) -> int:
     return len(names)
 
 
+def shutdown(connection: Any, names: list[str]) -> int:
+    """Press the power button of guests, all at once, and wait until all are off."""
+    domains = [connection.lookupByName(name) for name in names]
+    for domain in domains:
+        domain.shutdown()
+    while any(domain.isActive() for domain in domains):
+        time.sleep(0.1)
+    return len(names)
+
+
 def delete(connection: Any, names: list[str]) -> int:
     """Undefine guests."""
     for name in names:
@@ -48,7 +59,7 @@ def main() -> None:
     """Do one thing to the named guests."""
     module = AnsibleModule(
         argument_spec={
-            "action": {"choices": ["read", "define", "start", "delete"], "required": True},
+            "action": {"choices": ["read", "define", "start", "shutdown", "delete"], "required": True},
             "names": {"type": "list", "elements": "str", "required": True},
             "template": {"type": "str", "default": ""},
         }
@@ -58,7 +69,7 @@ def main() -> None:
     if action == "define":
         count = define(connection, names, module.params["template"])
     else:
-        count = {"read": read, "start": start, "delete": delete}[action](connection, names)
+        count = {"read": read, "start": start, "shutdown": shutdown, "delete": delete}[action](connection, names)
     connection.close()
     module.exit_json(changed=action != "read", count=count)
 
