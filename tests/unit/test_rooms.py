@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import cProfile
 import json
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,22 @@ def test_every_case_has_its_expected_files_and_no_others() -> None:
         assert {"declared.yml", "plan.yml"} <= names <= known, folder
 
 
-@pytest.mark.parametrize("state", ["new", "unchanged"])
-def test_parsing_grows_with_the_number_of_guests(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _guests(many: int, *, there: bool) -> tuple[Any, Any]:
+    """A stack of so many guests, and the host: it has them all as declared, or none."""
     xml = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encoding="utf-8")
+    names = [f"guest{number}" for number in range(many)]
+    present = {
+        name: {"xml": xml.replace("web1", name).replace("c5:1e:02", f"c5:{number // 256:02x}:{number % 256:02x}")}
+        for number, name in enumerate(names)
+    }
+    host = host_of({"pools": {"default": {}}, "networks": {"default": {}}, "domains": present if there else {}})
+    guest = {"memory": "2 GiB", "interfaces": [{"network": "default"}]}
+    disks: dict[str, Any] = {} if there else {"disks": [{"target": "vda", "size": "1 GiB"}]}
+    return stack_of({"domains": json.loads(json.dumps([{"name": name, **guest, **disks} for name in names]))}), host
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "unchanged"])
+def test_parsing_grows_with_the_number_of_guests(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 0
     parse = tree.parse
 
@@ -144,19 +158,23 @@ def test_parsing_grows_with_the_number_of_guests(state: str, monkeypatch: pytest
     monkeypatch.setattr(tree, "parse", counted)
     counts = []
     for many in (10, 100):
-        names = [f"guest{number}" for number in range(many)]
-        present = {
-            name: {"xml": xml.replace("web1", name).replace("c5:1e:02", f"c5:{number:02x}:03")}
-            for number, name in enumerate(names)
-        }
-        host = host_of(
-            {"pools": {"default": {}}, "networks": {"default": {}}, "domains": present if state == "unchanged" else {}}
-        )
-        guest = {"memory": "2 GiB", "interfaces": [{"network": "default"}]}
-        disks: dict[str, Any] = {} if state == "unchanged" else {"disks": [{"target": "vda", "size": "1 GiB"}]}
-        stack = stack_of({"domains": json.loads(json.dumps([{"name": name, **guest, **disks} for name in names]))})
+        stack, host = _guests(many, there=there)
         count = 0
         plan_stack(stack, host)
         counts.append(count)
     assert counts[1] <= 10 * counts[0]
     assert counts[1] <= 8 * 100
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "unchanged"])
+def test_planning_grows_with_the_number_of_guests(there: bool) -> None:
+    counts = []
+    for many in (10, 100, 1000):
+        stack, host = _guests(many, there=there)
+        profiler = cProfile.Profile()
+        profiler.runcall(plan_stack, stack, host)
+        counts.append(sum(entry.callcount for entry in profiler.getstats()))
+    # A sort or two of all names grows a little faster.
+    assert counts[1] <= 10.5 * counts[0]
+    assert counts[2] <= 10.5 * counts[1]
+    assert counts[2] <= 6000 * 1000
