@@ -11,6 +11,7 @@ from guests import PING
 from lab import HostFailed, bring_up, remove_guests
 from peers import fetch_community
 from play import Play, WrongAnswer, run_play
+from plot import write_plot
 from report import NOTES, aligned, table, write_json
 from stages import (
     from_one_image,
@@ -63,6 +64,8 @@ def main(words: list[str]) -> int:
     texts = [table(figures)] * bool(figures) + [aligned(rows) for rows in tables]
     print("", *texts, NOTES.format(rounds=options.rounds), sep="\n\n")
     path = write_json(figures, tables, {"rounds": options.rounds, "community.libvirt": community})
+    if figures:
+        print(f"bench: {write_plot(figures, path.with_suffix('.svg'))}")
     print(f"bench: {path} ({time.monotonic() - began:.0f} s)")
     return 0
 
