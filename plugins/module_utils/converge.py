@@ -102,4 +102,8 @@ def _settled(stack: Stack) -> Stack:
     ]
     networks = [dict(item, restart="never") for item in stack.get("networks") or []]
     secrets = [dict(item, set_value="if_needed") for item in stack.get("secrets") or []]
-    return dict(stack, domains=domains, networks=networks, secrets=secrets)
+    snapshots = [
+        dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
+        for item in stack.get("snapshots") or []
+    ]
+    return dict(stack, snapshots=snapshots, domains=domains, networks=networks, secrets=secrets)

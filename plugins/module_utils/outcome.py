@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from .plan.plan import Change, Id, ObjectPlan, Plan, Result
 
+# Kinds that are made once, and that no restart makes any different.
+_MADE = frozenset(("volume", "snapshot"))
+
 
 class Outcome(NamedTuple):
     """The result of a module. errors: what failed; empty when nothing did."""
@@ -41,7 +44,7 @@ def _object(item: ObjectPlan, result: Any, addresses: Mapping[str, list[str]], a
         "changes": [change._asdict() for change in item.changes],
         "pending": [change._asdict() for change in item.pending],
         # What a volume was made otherwise no restart makes true.
-        "restart_required": (bool(item.pending) and item.kind != "volume") or bool(result and result.waiting),
+        "restart_required": (bool(item.pending) and item.kind not in _MADE) or bool(result and result.waiting),
         "undeclared": list(item.undeclared),
     }
     if result is not None and result.waiting:
@@ -85,6 +88,7 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
         ("network", "networks"),
         ("volume", "volumes"),
         ("domain", "guests"),
+        ("snapshot", "snapshots"),
     ):
         entries = [entry for entry in objects if entry["kind"] == kind]
         changed = [entry for entry in entries if entry["changed"]]
@@ -92,13 +96,13 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
             parts.append(f"{len(changed)} of {len(entries)} {plural} changed")
     text = ", ".join(parts) or "nothing to change"
     waits = [_waits(entry) for entry in objects if entry["restart_required"]]
-    waits += [_otherwise(entry) for entry in objects if entry["kind"] == "volume" and entry["pending"]]
+    waits += [_otherwise(entry) for entry in objects if entry["kind"] in _MADE and entry["pending"]]
     return "; ".join([text, *waits[:5]])
 
 
 def _otherwise(entry: dict[str, Any]) -> str:
     paths = ", ".join(change["path"] for change in entry["pending"])
-    return f"volume {entry['name']} was made otherwise and is left so: {paths}"
+    return f"{entry['kind']} {entry['name']} was made otherwise and is left so: {paths}"
 
 
 def _waits(entry: dict[str, Any]) -> str:

@@ -74,8 +74,9 @@ def scope_of(stack: Stack) -> Scope:
         for item in volumes
         if item["state"] != "absent" and (item.get("source") or {}).get("checksum")
     }
+    snapshots = frozenset(item["domain"] for item in stack.get("snapshots") or [])
     return Scope(
-        domains=frozenset(item["name"] for item in domains),
+        domains=frozenset(item["name"] for item in domains) | snapshots,
         former=frozenset(item["renamed_from"] for item in domains if item.get("renamed_from")),
         volumes=frozenset(_volume_names(domains, volumes)),
         everything=going,
@@ -93,6 +94,7 @@ def scope_of(stack: Stack) -> Scope:
         values=frozenset(_with_values(stack.get("secrets") or [])),
         checksums=checksums,
         emptied=emptied,
+        snapshots=snapshots,
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
 

@@ -79,4 +79,8 @@ def settled(stack: Stack) -> Stack:
         dict(item, state="running") if item["state"] in ("restarted", "reset") else item for item in stack["domains"]
     ]
     secrets = [dict(item, set_value="if_needed") for item in stack["secrets"]]
-    return dict(stack, domains=domains, secrets=secrets)
+    snapshots = [
+        dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
+        for item in stack.get("snapshots", [])
+    ]
+    return dict(stack, domains=domains, secrets=secrets, snapshots=snapshots)

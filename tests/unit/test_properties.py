@@ -19,7 +19,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.export impor
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND, KINDS
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.applied import applied
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import FOLDER, cases
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
@@ -49,7 +49,7 @@ ANYTHING = st.fixed_dictionaries(
             st.one_of(declared(kind.fields), *(declared(kind.fields, name) for name in ("default", "web1", "lab"))),
             max_size=2,
         )
-        for kind in KIND.values()
+        for kind in KINDS
     },
 )
 
@@ -77,7 +77,7 @@ def test_every_declaration_is_planned_or_declined_and_once_carried_out_leaves_no
     assert [(item.id, item.changes, item.steps) for item in again.objects if item.changes or item.steps] == []
 
 
-@pytest.mark.parametrize("kind", sorted(KIND))
+@pytest.mark.parametrize("kind", sorted(kind.name for kind in KINDS))
 @bounded
 @given(data=st.data())
 def test_one_object_likewise(kind: str, data: st.DataObject) -> None:

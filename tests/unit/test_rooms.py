@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import walk
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KINDS
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import FOLDER, cases
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import host_of
@@ -112,7 +112,7 @@ def _options(written: Any, above: str = "") -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KIND.values(), ids=lambda kind: kind.name)
 def test_every_option_has_a_golden_case(kind: Any) -> None:
     declared: set[str] = set()
     for case in cases():

@@ -15,7 +15,7 @@ from ..plan import ownership
 from ..plan.rules import for_kind, keys_among
 from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
-from . import act_network, act_pool, act_secret
+from . import act_network, act_pool, act_secret, act_snapshot
 from .connection import Connection, HypervisorError, libvirt
 from .content import fetch, place_bytes, refresh
 from .fetch import BadContent
@@ -51,6 +51,9 @@ def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
     conn = connection.open
     if verb == "define" or kind == "secret":
         return None
+    if kind == "snapshot":
+        guest, _slash, snapshot = name.partition("/")
+        return act_snapshot.Taken(conn.lookupByName(guest), snapshot)
     if kind == "volume":
         return conn.storagePoolLookupByName(name.partition("/")[0])
     return {
@@ -375,6 +378,7 @@ VERBS: dict[tuple[str, str], Act] = {
     **act_network.VERBS,
     **act_pool.VERBS,
     **act_secret.VERBS,
+    **act_snapshot.VERBS,
     ("pool", "stop"): _destroy,
     ("pool", "undefine"): _undefine,
     ("pool", "autostart"): _autostart,

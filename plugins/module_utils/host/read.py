@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Secret, Volume
+from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Secret, Snapshot, Volume
 from .act_pool import strangers
 from .connection import Connection, libvirt, with_flag
 from .note import read_note
@@ -37,7 +37,8 @@ class Scope(NamedTuple):
     refresh: names of pools that libvirt is to read anew. secrets: whether any is declared. values: of which the value is,
     as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared. checksums: the sources of
     volumes, by pool and name; who uses a volume is read as well when its source is another one by now. emptied: names of
-    pools whose data is to go. former: names that declared guests may still have.
+    pools whose data is to go. former: names that declared guests may still have. snapshots: names of guests whose snapshots
+    are read.
     """
 
     domains: frozenset[str]
@@ -54,6 +55,7 @@ class Scope(NamedTuple):
     checksums: Mapping[tuple[str, str], Source] = {}
     emptied: frozenset[str] = frozenset()
     former: frozenset[str] = frozenset()
+    snapshots: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -82,6 +84,8 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             complete=scope.everything,
             secrets=_asked(scope, scope.secrets, conn.listAllSecrets, lambda secret: _secret(secret, scope)),
             nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
+            snapshots={name: _snapshots(conn, name) for name in scope.snapshots if name in domains},
+            version=conn.getLibVersion() if scope.snapshots else 0,
         )
 
 
@@ -111,6 +115,15 @@ def _asked(
             raise
         return {}
     return {item.name: item for item in found if item is not None}
+
+
+def _snapshots(conn: Any, guest: str) -> dict[str, Snapshot]:
+    found = {}
+    for item in conn.lookupByName(guest).listAllSnapshots(0):
+        xml = item.getXMLDesc(0)
+        name, parent = item.getName(), tree.get(tree.parse(xml), "parent/name")
+        found[name] = Snapshot(name, xml, parent, bool(item.isCurrent(0)))
+    return found
 
 
 def _nwfilter(found: Any) -> Filter:

@@ -92,6 +92,22 @@ class Domain(NamedTuple):
     image: str | None = None
 
 
+class Snapshot(NamedTuple):
+    """A snapshot of a guest. parent: the one it was made after on its branch; None for the first. current: whether the guest
+    goes on from it.
+    """
+
+    name: str
+    xml: str
+    parent: str | None = None
+    current: bool = False
+
+    @property
+    def external(self) -> bool:
+        """Whether it left files behind that the guest's disks stand on."""
+        return "snapshot='external'" in self.xml or 'snapshot="external"' in self.xml
+
+
 class Secret(NamedTuple):
     """A secret. name: its use, "ceph/client.admin", or "none/" and its UUID. inactive: its definition, which tells no value.
     value: what it holds, None when it holds nothing, is private or was not read.
@@ -115,7 +131,8 @@ class Host(NamedTuple):
 
     identity: what names derived for this host start from. machines: (arch, machine type or alias) → canonical machine type.
     kvm: whether libvirt offers KVM. arch: the host's architecture. complete: every domain and volume was read in full,
-    not only those that are declared.
+    not only those that are declared. snapshots: by guest and name, of those guests whose snapshots are declared.
+    version: libvirt's, as a number, where that matters; 0 where it was not asked.
     """
 
     uri: str
@@ -130,3 +147,5 @@ class Host(NamedTuple):
     complete: bool
     secrets: Mapping[str, Secret] = {}
     nwfilters: Mapping[str, Filter] = {}
+    snapshots: Mapping[str, Mapping[str, Snapshot]] = {}
+    version: int = 0

@@ -25,6 +25,7 @@ from .raw_guest import complete_raw
 from .rename import declared_state, renamed_host, renames, with_rename
 from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
+from .snapshot import plan_snapshot
 from .values import VALUES
 from .volume import backing_order, plan_volume
 
@@ -100,6 +101,7 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
         for item in domains
     ]
     plans += [plan_volume(item, site) for item in backing_order(site.volumes, problems)]
+    plans += [plan_snapshot(item, site) for item in stack.get("snapshots") or []]
     problems.raise_any()
     return Plan(tuple(_ordered(plans + domains)))
 
@@ -124,7 +126,7 @@ def _secrets(items: list[Declared], problems: Problems) -> list[Declared]:
 
 def _check_names(site: Site, stack: Stack) -> None:
     """Names are checked first: everything else is said by name."""
-    for kind in KINDS:
+    for kind in KIND.values():
         for item in stack.get(kind.plural) or []:
             try:
                 # The use of a secret may be a path.
@@ -244,7 +246,7 @@ def _ordered(plans: list[ObjectPlan]) -> list[ObjectPlan]:
     """
     present = {plan.id for plan in plans}
     going = {plan.id for plan in plans if plan.state == "absent"}
-    rank = {"domain": 0, "volume": 1, "network": 2, "pool": 3, "secret": FIRST, "nwfilter": FIRST}
+    rank = {"snapshot": 0, "domain": 0, "volume": 1, "network": 2, "pool": 3, "secret": FIRST, "nwfilter": FIRST}
     result = []
     for plan in plans:
         needs = {need for need in plan.needs if need in present and (need not in going or plan.kind == "nwfilter")}

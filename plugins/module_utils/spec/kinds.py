@@ -11,10 +11,12 @@ from .network import NETWORK
 from .nwfilter import NWFILTER
 from .pool import POOL
 from .secret import SECRET
+from .snapshot import SNAPSHOT
 from .volume import VOLUME
 
 KINDS: tuple[Kind, ...] = (SECRET, NWFILTER, POOL, NETWORK, VOLUME, DOMAIN)
-KIND: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+# Those of a stack, and what is done to a guest that is there.
+KIND: dict[str, Kind] = {kind.name: kind for kind in (*KINDS, SNAPSHOT)}
 
 CONNECTION = (Field("uri", "line", default="qemu:///system", doc="URI of the hypervisor, as C(virsh -c) takes it."),)
 

@@ -19,6 +19,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current impo
     Origin,
     Pool,
     Secret,
+    Snapshot,
     Volume,
 )
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import ObjectPlan, Plan
@@ -59,6 +60,7 @@ def applied(host: Host, plan: Plan) -> Host:
     pools, networks, domains = dict(host.pools), dict(host.networks), dict(host.domains)
     things: dict[str, dict[str, Any]] = {"pool": pools, "network": networks, "domain": domains}
     secrets, nwfilters = dict(host.secrets), dict(host.nwfilters)
+    snapshots = {guest: dict(items) for guest, items in host.snapshots.items()}
     for item in in_order(plan):
         for step in item.steps:
             if item.kind == "secret":
@@ -67,6 +69,8 @@ def applied(host: Host, plan: Plan) -> Host:
                 nwfilters.pop(item.name, None)
                 if step.verb == "define":
                     nwfilters[item.name] = Filter(item.name, step.args["xml"])
+            elif item.kind == "snapshot":
+                _take(snapshots, item.name, step.verb, step.args)
             elif item.kind == "volume":
                 pool, _slash, name = item.name.partition("/")
                 pools[pool] = _with_volume(pools, pool, name, step.verb, step.args)
@@ -78,7 +82,9 @@ def applied(host: Host, plan: Plan) -> Host:
                 things[item.kind].pop(name, None)
                 if after is not None:
                     things[item.kind][name] = after
-    return host._replace(pools=pools, networks=networks, domains=domains, secrets=secrets, nwfilters=nwfilters)
+    return host._replace(
+        pools=pools, networks=networks, domains=domains, secrets=secrets, nwfilters=nwfilters, snapshots=snapshots
+    )
 
 
 def _renamed(domain: Domain, args: Args) -> Domain:
@@ -104,6 +110,17 @@ def in_order(plan: Plan) -> list[ObjectPlan]:
         order += ready
         left = [item for item in left if item not in ready]
     return order
+
+
+def _take(snapshots: dict[str, dict[str, Snapshot]], name: str, verb: str, args: Args) -> None:
+    """Do a step to a snapshot. What a guest is put back to is not in its definition."""
+    guest, _slash, snapshot = name.partition("/")
+    items = snapshots.setdefault(guest, {})
+    if verb == "create":
+        assert snapshot not in items
+        items[snapshot] = Snapshot(snapshot, args["xml"])
+    if verb == "delete":
+        del items[snapshot]
 
 
 def _keep(secrets: dict[str, Secret], verb: str, args: Args) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
-from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import Stack, stack_of
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import Stack, stack_of, stack_of_one
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import STANDARD, host_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "cases"
@@ -56,7 +56,11 @@ def load(folder: Path) -> Case:
         if (folder / "live.xml").exists():
             item["live"] = (folder / "live.xml").read_text(encoding="utf-8")
         described[KIND[kind].plural] = {**described.get(KIND[kind].plural, {}), written["name"]: item}
-    return Case(f"{kind}/{folder.name}", folder, kind, written, stack_of(whole), host_of(described))
+    host = host_of(described)
+    if kind == "snapshot":
+        # No list of a stack: what is done to a guest has a task of its own.
+        return Case(f"{kind}/{folder.name}", folder, kind, written, stack_of_one(kind, written, {}), host)
+    return Case(f"{kind}/{folder.name}", folder, kind, written, stack_of(whole), host)
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -26,6 +26,12 @@ def stack_of(declared: Declared) -> Stack:
     return {kind.plural: validated.get(kind.plural) or [] for kind in KINDS}
 
 
+def stack_of_one(kind: str, item: Declared, beside: Declared) -> Stack:
+    """A stack with one object as its own module declares it, and others beside it."""
+    found = stack_of(beside)
+    return {**found, KIND[kind].plural: [*found.get(KIND[kind].plural, []), one(kind, item)]}
+
+
 def one(kind: str, declared: Declared) -> Declared:
     """One object as its module hands it to the planner."""
     return _validated(KIND[kind].fields, declared)

@@ -17,6 +17,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current impo
     Origin,
     Pool,
     Secret,
+    Snapshot,
     Volume,
 )
 
@@ -69,6 +70,11 @@ def host_of(described: Mapping[str, Any]) -> Host:
         complete=True,
         nwfilters={name: Filter(name, item["xml"]) for name, item in described.get("nwfilters", {}).items()},
         secrets={secret.name: secret for item in described.get("secrets", {}).values() for secret in [secret_of(item)]},
+        snapshots={
+            guest: {name: Snapshot(name, **facts) for name, facts in items.items()}
+            for guest, items in described.get("snapshots", {}).items()
+        },
+        version=described.get("version", 11_003_000),
     )
 
 
