@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from .. import tree
-from .values import VALUES, size_at
+from .values import VALUES
 
 USB2 = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 
@@ -26,7 +26,6 @@ def normal_domain(root: tree.Element) -> None:
     _one_scheduler_each(root)
     _only_its_processors(root)
     _whole_numa(root)
-    _memory_of_nodes(root)
     _lun_of_iscsi(root)
     _bound_socket_first(root)
     _no_made_up_path(root)
@@ -128,23 +127,6 @@ def _whole_numa(root: tree.Element) -> None:
     rest = set(range(min(int(text), MOST))).difference(*sets)
     if rest and cells[0].get("cpus"):
         cells[0].set("cpus", ",".join(map(str, sorted(sets[0] | rest))))
-
-
-def _memory_of_nodes(root: tree.Element) -> None:
-    """The memory of a guest with NUMA nodes is theirs and that of its memory devices, whatever it says itself, and its
-    balloon cannot be larger (virDomainDefPostParseMemory).
-    """
-    cells = root.findall("cpu/numa/cell")
-    sizes = [size_at(cell, "KiB", "memory") for cell in cells]
-    devices = [size_at(size, "KiB") for size in root.iterfind("devices/memory/target/size")]
-    if not cells or None in (*sizes, *devices):
-        return
-    total = sum(size or 0 for size in (*sizes, *devices)) // 1024
-    for tag in ("memory", "currentMemory"):
-        node = root.find(tag)
-        if node is not None and (tag == "memory" or (size_at(node, "KiB") or 0) > total << 10):
-            node.text = str(total)
-            node.set("unit", "KiB")
 
 
 def _lun_of_iscsi(root: tree.Element) -> None:

@@ -1,24 +1,47 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a guest declared by raw XML is known by where its author left it out: MAC addresses of interfaces, and the model
-of its security label.
+"""What a guest declared by raw XML is known by where its author left it out: MAC addresses of interfaces, the model of
+its security label, and the memory of its NUMA nodes.
 """
 
 from __future__ import annotations
 
 from .. import tree
 from .identity import derived_mac
+from .values import size_at
 
 
 def complete_raw(raw: tree.Element, current: str | None, host: str, guest: str) -> None:
     """Fill in what libvirt would make up at random, or take from the host. current: the guest's definition."""
     root = None if current is None else tree.only_read(current)
     address_interfaces(raw, root, host, guest)
+    memory_of_nodes(raw, root)
     labels = raw.findall("seclabel")
     model = None if root is None else only_model(root)
     if len(labels) == 1 and model and labels[0].get("model") is None:
         labels[0].set("model", model)
+
+
+def memory_of_nodes(root: tree.Element, current: tree.Element | None) -> None:
+    """The memory of a guest with NUMA nodes is theirs and that of its memory devices, whatever it says itself, and its
+    balloon cannot be larger (virDomainDefPostParseMemory). A guest that has the memory which is declared was defined before
+    libvirt counted so, and is left.
+    """
+    here, there = (None if one is None else one.find("memory") for one in (root, current))
+    if None not in (here, there) and size_at(here, "KiB") == size_at(there, "KiB"):
+        return
+    cells = root.findall("cpu/numa/cell")
+    sizes = [size_at(cell, "KiB", "memory") for cell in cells]
+    devices = [size_at(size, "KiB") for size in root.iterfind("devices/memory/target/size")]
+    if not cells or None in (*sizes, *devices):
+        return
+    total = sum(size or 0 for size in (*sizes, *devices)) // 1024
+    for tag in ("memory", "currentMemory"):
+        node = root.find(tag)
+        if node is not None and (tag == "memory" or (size_at(node, "KiB") or 0) > total << 10):
+            node.text = str(total)
+            node.set("unit", "KiB")
 
 
 def only_model(root: tree.Element) -> str | None:
