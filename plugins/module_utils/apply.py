@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from . import progress
@@ -12,7 +13,7 @@ from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
 from .host.fetch import BadContent
 from .host.wait import TimedOut
-from .plan.plan import Id, ObjectPlan, Plan, Result
+from .plan.plan import Id, ObjectPlan, Plan, Result, digest
 
 # What a running guest, or QEMU, cannot take at the moment although the definition is right.
 _DECLINED = frozenset(
@@ -98,6 +99,7 @@ def _in_circles(waiting: list[ObjectPlan]) -> dict[Id, Result]:
 def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
     done = False
     waiting: list[str] = []
+    declined: dict[str, str] = {}
     for place, step in enumerate(item.steps):
         try:
             reason = perform(
@@ -117,9 +119,22 @@ def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
             return Result(done, tuple(waiting), text)
         if reason:
             waiting.append(reason)
+            declined[digest(step)] = reason
         else:
             done = done or step.verb not in _NOTES
+    if declined and item.kind == "domain":
+        waiting += _noted(connection, item, declined)
     return Result(done, tuple(waiting), None)
+
+
+def _noted(connection: Connection, item: ObjectPlan, declined: Mapping[str, str]) -> list[str]:
+    """Note in the running guest what it declined, so that the next run does not ask again; why that could not be done."""
+    try:
+        words = f"{item.kind} {item.name}: note what it declined"
+        perform(connection, item.kind, item.name, "decline", {"reasons": declined}, words)
+    except HypervisorError as error:
+        return [str(error)]
+    return []
 
 
 def _put_back(connection: Connection, item: ObjectPlan, failed: int) -> str:

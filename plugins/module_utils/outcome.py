@@ -47,8 +47,9 @@ def _object(item: ObjectPlan, result: Any, addresses: Mapping[str, list[str]], a
         "restart_required": (bool(item.pending) and item.kind not in _MADE) or bool(result and result.waiting),
         "undeclared": list(item.undeclared),
     }
-    if result is not None and result.waiting:
-        entry["declined"] = list(result.waiting)
+    declined = (*(result.waiting if result is not None else ()), *item.facts.get("declined", ()))
+    if declined:
+        entry["declined"] = list(dict.fromkeys(declined))
     if item.kind == "network":
         entry["attached"] = list(item.facts.get("attached", ()))
     if item.kind == "domain":

@@ -111,8 +111,10 @@ def test_a_guest_that_does_not_let_go_keeps_its_disk_until_its_restart(host: Hos
     """Nothing in the guest answers the request to unplug: that is told as pending, on every run until it is true."""
     disks = [{"target": target, "size": "1 MiB", "pool": pool} for target in ("vda", "vdb")]
     host.run("domain", name=name, **SMALL, disks=disks, state="running")
-    (run, again) = host.play(*[Task("domain", {"name": name, "disks": disks[:1]})] * 2)
-    for result in (run, again):
+    task = Task("domain", {"name": name, "disks": disks[:1]})
+    run, checked, again = host.play(task, task._replace(check=True), task)
+    assert (run.changed, checked.changed, again.changed) == (True, False, False), "it is not asked again"
+    for result in (run, checked, again):
         assert not result.failed, result.data
         assert result.pending == {"disks[vdb]"}, result.data
         assert "did not let go" in result.objects[f"domain {name}"]["declined"][0]

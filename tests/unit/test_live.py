@@ -13,7 +13,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.live import _device, _single
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.overlay import Edit, Place
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.rules import for_kind, join, key_of
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import Limits, tune_steps
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import Limits, tune_calls
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import Field
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
@@ -61,8 +61,9 @@ def changed(field: Field, path: str, lists: tuple[str, ...]) -> Edit:
 @pytest.mark.parametrize(("field", "path", "lists"), LEAVES, ids=[path for _field, path, _lists in LEAVES])
 def test_an_option_that_applies_at_once_has_a_call(field: Field, path: str, lists: tuple[str, ...]) -> None:
     edit = changed(field, path, lists)
-    steps, done, waiting = tune_steps([edit], PLENTY, RULES)
-    assert bool(steps) == bool(done) == (field.effect == "live")
+    calls, waiting = tune_calls([edit], PLENTY, RULES)
+    assert bool(calls) == (field.effect == "live")
+    assert all(made is edit for call in calls for made in call.edits)
     assert waiting == ([] if field.effect == "live" else [edit])
 
 
@@ -85,5 +86,5 @@ def test_an_option_of_a_device_that_applies_at_once_has_a_call(option: Field, pa
     tree.put(node, path[len(device) + 1 :], "1")
     edit = Edit(path, None, "1", (Place(device, "a", node),))
     found = _single([edit], device, True, node) if key_of(RULES, device, node, 0) is None else _device([edit], RULES)
-    assert [step.verb for step in found.steps] != []
+    assert [call.step.verb for call in found.calls] != []
     assert found.waiting == ()

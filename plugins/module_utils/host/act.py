@@ -364,6 +364,17 @@ def _metadata(_connection: Connection, domain: Any, args: Args) -> None:
     )
 
 
+def _decline(_connection: Connection, domain: Any, args: Args) -> None:
+    """Note steps that a running guest declined, with the reasons, beside what it declined before."""
+    if not domain.isActive():
+        return
+    owned = ownership.read(tree.parse(domain.XMLDesc(0)))
+    plain = {step: "".join(char for char in reason if char.isprintable()) for step, reason in args["reasons"].items()}
+    text = ownership.as_text(owned._replace(declined={**owned.declined, **plain}))
+    where = (ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, *where)
+
+
 def _fingerprint_domain(_connection: Connection, domain: Any, args: Args) -> None:
     xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE)
     _root, owned = fingerprinted("domain", xml, args["raw"])
@@ -419,4 +430,5 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "stats"): _stats,
     ("domain", "describe"): _describe,
     ("domain", "metadata"): _metadata,
+    ("domain", "decline"): _decline,
 }

@@ -68,7 +68,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         ownership.write(root, owned_after(want, owned))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
-    live = live_plan(want, current, root, owned, settled, site.host)
+    live = live_plan(want, current, root, owned, settled, site.host, bool(edits))
     if live.done and not edits:
         changes += changes_of(list(live.done), want.rules)
     steps.extend(live.steps)
@@ -83,6 +83,8 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     if current is None:
         changes = (Change("state", "absent", _state_after(declared, current), "create"), *changes)
     facts: dict[str, Any] = {"uuid": tree.get(root, "uuid"), "macs": macs(root)}
+    if live.declined and not restarted:
+        facts["declined"] = live.declined
     return ObjectPlan(
         "domain",
         name,

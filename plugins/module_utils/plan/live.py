@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from .. import tree
@@ -14,9 +15,9 @@ from .current import Domain, Host
 from .machine import without_aliases
 from .objects import Wanted, effect_of, running
 from .overlay import Edit, Place
-from .plan import Step
+from .plan import Step, digest
 from .rules import Rules
-from .tune import limits, tune_steps
+from .tune import Call, limits, tune_calls
 
 # virDomainAttachDevice and virDomainDetachDevice (libvirt 11.3 src/qemu/qemu_hotplug.c).
 ATTACHABLE = frozenset(
@@ -47,20 +48,38 @@ LIMITS = "devices/disk/iotune"
 
 
 class Live(NamedTuple):
-    """What makes a running guest true: steps, and the edits that wait for a restart."""
+    """What makes a running guest true: calls, and the edits that wait for a restart."""
 
-    steps: tuple[Step, ...]
-    waiting: tuple[Edit, ...]
-    done: tuple[Edit, ...]
+    calls: tuple[Call, ...]
+    waiting: tuple[Edit, ...] = ()
+
+
+class LivePlan(NamedTuple):
+    """What becomes of a running guest. done: the edits that the steps make true; declined: why others wait that the guest
+    declined before.
+    """
+
+    steps: tuple[Step, ...] = ()
+    waiting: tuple[Edit, ...] = ()
+    done: tuple[Edit, ...] = ()
+    declined: tuple[str, ...] = ()
 
 
 def live_plan(
-    want: Wanted, current: Domain | None, root: tree.Element, before: ownership.Owned, settled: bool, host: Host
-) -> Live:
-    """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now."""
+    want: Wanted,
+    current: Domain | None,
+    root: tree.Element,
+    before: ownership.Owned,
+    settled: bool,
+    host: Host,
+    anew: bool,
+) -> LivePlan:
+    """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now.
+    anew: whether the guest is defined anew, so that it is asked again for what it declined before.
+    """
     running_or_saved = current and (current.live or current.image)
     if not running_or_saved:
-        return Live((), (), ())
+        return LivePlan()
     live = tree.parse(running_or_saved)
     owned = ownership.read(live)
     most = limits(live)
@@ -71,7 +90,7 @@ def live_plan(
     # A running guest has the port that libvirt chose for it.
     edits = [edit for edit in edits if (edit.path, edit.after) != ("devices/graphics/@port", "-1")]
     if current is None or current.live is None:
-        return Live((), tuple(edits), ())
+        return LivePlan((), tuple(edits))
     devices: dict[object, list[Edit]] = {}
     plain: list[Edit] = []
     for edit in edits:
@@ -81,16 +100,27 @@ def live_plan(
             devices.setdefault("/".join(edit.path.split("/")[:2]), []).append(edit)
         else:
             plain.append(edit)
-    steps, done, waiting = tune_steps(plain, most, want.rules)
+    calls, waiting = tune_calls(plain, most, want.rules)
     for key, group in devices.items():
         device = _single(group, key, key in present, live) if isinstance(key, str) else _device(group, want.rules)
-        steps += device.steps
-        done += device.done
+        calls += device.calls
         waiting += device.waiting
-    if done and not want.keys <= owned.keys:
-        keep = owned._replace(keys=owned.keys | want.keys)
+    found = _asked(calls, {} if anew else owned.declined)
+    keep = owned._replace(keys=owned.keys | want.keys, declined={} if anew else owned.declined)
+    steps = list(found.steps)
+    if found.done and keep != owned:
         steps.append(Step("metadata", {"xml": ownership.as_text(keep)}, "note ownership in the running guest"))
-    return Live(tuple(steps), tuple(waiting), tuple(done))
+    return found._replace(steps=tuple(steps), waiting=(*waiting, *found.waiting))
+
+
+def _asked(calls: list[Call], declined: Mapping[str, str]) -> LivePlan:
+    """The calls as steps, but for those that the guest declined: what they would make true waits."""
+    waits = [call for call in calls if declined and call.step.may_wait and digest(call.step) in declined]
+    steps = tuple(call.step for call in calls if call not in waits)
+    waiting = {id(edit): edit for call in waits for edit in call.edits}
+    done = {id(edit): edit for call in calls for edit in call.edits if id(edit) not in waiting}
+    reasons = tuple(dict.fromkeys(declined[digest(call.step)] for call in waits))
+    return LivePlan(steps, tuple(waiting.values()), tuple(done.values()), reasons)
 
 
 # What libvirt notes in the running definition of how it checked and completed the CPU.
@@ -127,17 +157,18 @@ def _device(group: list[Edit], rules: Rules) -> Live:
     later = [edit for edit in group if edit not in now]
     node = _without(place, later)
     if not now or node is None:
-        return Live((), tuple(group), ())
-    return Live((Step("update_device", {"xml": _moved(node)}, f"change {name}", True),), tuple(later), tuple(now))
+        return Live((), tuple(group))
+    step = Step("update_device", {"xml": _moved(node)}, f"change {name}", True)
+    return Live((Call(step, tuple(now)),), tuple(later))
 
 
 def _plug(verb: str, node: tree.Element, key: str | None, group: list[Edit]) -> Live:
     """A device that comes ("attach") or goes ("detach")."""
     if not can_plug(node, verb == "detach"):
-        return Live((), tuple(group), ())
+        return Live((), tuple(group))
     name = node.tag if key is None else f"{node.tag} {key}"
     args = {"xml": tree.text_of(node), "path": f"devices/{node.tag}", "key": key}
-    return Live((Step(verb, args, f"{verb} {name}", True),), (), tuple(group))
+    return Live((Call(Step(verb, args, f"{verb} {name}", True), tuple(group)),))
 
 
 def _single(group: list[Edit], path: str, was_there: bool, live: tree.Element) -> Live:
@@ -149,15 +180,15 @@ def _single(group: list[Edit], path: str, was_there: bool, live: tree.Element) -
         return _plug("attach", node, None, group)
     if [edit.path for edit in group] == ["devices/memballoon/stats/@period"] and isinstance(edit.after, str):
         args, words = {"period": int(edit.after)}, f"collect statistics of the balloon each {edit.after} s"
-        return Live((Step("stats", args, words, True),), (), tuple(group))
-    return Live((), tuple(group), ())
+        return Live((Call(Step("stats", args, words, True), tuple(group)),))
+    return Live((), tuple(group))
 
 
 def _disk(group: list[Edit], place: Place, name: str) -> Live:
     """A disk: the medium of a drive, and its limits; virDomainUpdateDeviceFlags refuses all else (qemu_domain.c)."""
     limited = [edit for edit in group if edit.path.startswith(LIMITS)]
     rest = [edit for edit in group if edit not in limited]
-    steps: list[Step] = []
+    calls: list[Call] = []
     if limited:
         # All that is said of limits in one call: a total and its parts exclude each other, and 0 is no limit.
         gone = {edit.path.rpartition("/")[2]: 0 for edit in limited if edit.after is None and edit.path != LIMITS}
@@ -166,11 +197,12 @@ def _disk(group: list[Edit], place: Place, name: str) -> Live:
             for node in place.node.iterfind("iotune/*")
         }
         args = {"target": place.key, "values": {**gone, **told}}
-        steps.append(Step("limit", args, f"set the limits of {name}", True))
+        calls.append(Call(Step("limit", args, f"set the limits of {name}", True), tuple(limited)))
     if rest and place.node.get("device") in ("cdrom", "floppy") and {edit.path for edit in rest} <= MEDIA:
-        steps.append(Step("update_device", {"xml": tree.text_of(place.node)}, f"change {name}", True))
-        limited, rest = [*limited, *rest], []
-    return Live(tuple(steps), tuple(rest), tuple(limited))
+        step = Step("update_device", {"xml": tree.text_of(place.node)}, f"change {name}", True)
+        calls.append(Call(step, tuple(rest)))
+        rest = []
+    return Live(tuple(calls), tuple(rest))
 
 
 def _is_live(edit: Edit, rules: Rules) -> bool:

@@ -9,7 +9,7 @@ Keys only, never values. What was declared and is not declared any more is remov
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .. import tree
@@ -20,6 +20,7 @@ NAMESPACE = "urn:kvmfleet:libvirt"
 PREFIX = "kvmfleet"
 TAG = f"{{{NAMESPACE}}}declared"
 _KEY = f"{{{NAMESPACE}}}key"
+_DECLINED = f"{{{NAMESPACE}}}declined"
 
 # An owned key starts with one of these when it came from raw xml, is an address reserved for a guest, or a seed's
 # cdrom. The last two come from options of their own, so a list that lacks them does not take them out.
@@ -31,12 +32,14 @@ KEPT = (RESERVATION, SEED)
 
 class Owned(NamedTuple):
     """What the metadata says. keys: "devices/disk[vda]" and the like. declared, definition: fingerprints of the raw XML
-    declared last, and of the definition libvirt made of it; None when there are none.
+    declared last, and of the definition libvirt made of it; None when there are none. declined: why a running guest declined a
+    step, by the step's digest: it is not asked again before it is started anew or defined otherwise.
     """
 
     keys: frozenset[str]
     declared: str | None
     definition: str | None
+    declined: Mapping[str, str] = {}
 
 
 NOTHING = Owned(frozenset(), None, None)
@@ -48,7 +51,8 @@ def read(root: tree.Element) -> Owned:
     if node is None:
         return NOTHING
     keys = frozenset((key.text or "").strip() for key in node.findall(_KEY))
-    return Owned(keys, node.get("declared"), node.get("definition"))
+    declined = {str(child.get("step")): (child.text or "").strip() for child in node.findall(_DECLINED)}
+    return Owned(keys, node.get("declared"), node.get("definition"), declined)
 
 
 def write(root: tree.Element, owned: Owned) -> None:
@@ -60,21 +64,23 @@ def write(root: tree.Element, owned: Owned) -> None:
 
 def as_text(owned: Owned) -> str:
     """The metadata as virDomainSetMetadata takes it: libvirt puts it into the namespace by itself."""
-    return tree.text_of(_filled(tree.element("declared"), "key", owned))
+    return tree.text_of(_filled(tree.element("declared"), "key", "declined", owned))
 
 
 def as_element(owned: Owned) -> tree.Element:
     """The metadata element for this ownership."""
-    return _filled(tree.namespaced(TAG, PREFIX, NAMESPACE), _KEY, owned)
+    return _filled(tree.namespaced(TAG, PREFIX, NAMESPACE), _KEY, _DECLINED, owned)
 
 
-def _filled(node: tree.Element, tag: str, owned: Owned) -> tree.Element:
+def _filled(node: tree.Element, tag: str, declined: str, owned: Owned) -> tree.Element:
     for name in ("declared", "definition"):
         value = getattr(owned, name)
         if value:
             node.set(name, value)
     for key in sorted(owned.keys):
         node.append(tree.element(tag, key))
+    for step, reason in sorted(owned.declined.items()):
+        node.append(tree.element(declined, reason, step=step))
     return node
 
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,6 +32,16 @@ class Step(NamedTuple):
     args: Mapping[str, Any]
     words: str
     may_wait: bool = False
+
+
+# A digest of a password would help to guess it.
+_PASSWORD = re.compile(r"""\bpassw(?:or)?d=("[^"]*"|'[^']*')""")
+
+
+def digest(step: Step) -> str:
+    """What a step is known by when the hypervisor declined it."""
+    told = json.dumps([step.verb, dict(step.args)], sort_keys=True, default=str)
+    return hashlib.sha256(_PASSWORD.sub("", told.replace('\\"', '"')).encode()).hexdigest()[:16]
 
 
 class ObjectPlan(NamedTuple):

@@ -75,36 +75,44 @@ def limits(live: tree.Element) -> Limits:
     return Limits(most, int(tree.get(live, "vcpu") or 1), threads)
 
 
-def tune_steps(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Step], list[Edit], list[Edit]]:
-    """The calls that make these edits of a running guest true, the edits that they make true, and those that wait."""
+class Call(NamedTuple):
+    """A call on a running guest, and the edits that it makes true."""
+
+    step: Step
+    edits: tuple[Edit, ...]
+
+
+def tune_calls(edits: list[Edit], most: Limits, rules: Rules) -> tuple[list[Call], list[Edit]]:
+    """The calls that make these edits of a running guest true, and the edits that wait."""
     fragments = [edit for edit in edits if edit.path.startswith(METADATA) and edit.trail]
-    steps = _fragments(fragments)
-    done = list(fragments)
+    calls = [Call(_fragment(edit), (edit,)) for edit in fragments]
     listed = {
         int(edit.trail[-1].key) for edit in edits if edit.path == IOTHREAD and edit.trail and edit.after is not None
     }
     waiting: list[Edit] = []
     parameters: dict[str, dict[str, Any]] = {}
+    tuned: dict[str, list[Edit]] = {}
     for edit in edits:
         if edit in fragments:
             continue
         if edit.path == "iothreads" and isinstance(edit.after, str) and int(edit.after) >= len(most.iothreads):
-            steps += _more_iothreads(int(edit.after) - len(listed), most.iothreads | listed)
-            done.append(edit)
+            calls += _more_iothreads(edit, int(edit.after) - len(listed), most.iothreads | listed)
             continue
         found = _parameters(edit, rules)
         step = None if found else _step(edit, most)
-        if found:
-            for whose, name, value in found:
-                told = parameters.setdefault(whose, {})
-                told[name] = _joined(told.get(name), value)
+        for whose, name, value in found:
+            told = parameters.setdefault(whose, {})
+            told[name] = _joined(told.get(name), value)
+            tuned.setdefault(whose, []).append(edit)
         if step is not None:
-            steps.append(step)
-        (done if found or step else waiting).append(edit)
+            calls.append(Call(step, (edit,)))
+        elif not found:
+            waiting.append(edit)
     for whose, values_of in parameters.items():
         words = ", ".join(f"{name} to {value}" for name, value in values_of.items())
-        steps.append(Step("tune", {"what": whose, "values": values_of}, f"set {words}", True))
-    return steps, done, waiting
+        step = Step("tune", {"what": whose, "values": values_of}, f"set {words}", True)
+        calls.append(Call(step, tuple(tuned[whose])))
+    return calls, waiting
 
 
 def _joined(before: Any, value: Any) -> Any:
@@ -176,23 +184,23 @@ def _iothread(edit: Edit) -> Step | None:
     return Step("iothread", {"id": int(number), "act": act, "values": told}, f"{act} I/O thread {number}", True)
 
 
-def _more_iothreads(count: int, there: frozenset[int]) -> list[Step]:
-    """The calls that add I/O threads of the lowest free numbers, as libvirt gives them, up to this count."""
+def _more_iothreads(edit: Edit, count: int, there: frozenset[int]) -> list[Call]:
+    """The calls that add I/O threads of the lowest free numbers, as libvirt gives them, up to this count. They make the
+    edit true together, as does none at all when those that are listed are enough.
+    """
     free = (number for number in range(1, 1 << 16) if number not in there)
     new = [next(free) for _missing in range(count - len(there))]
-    words = "add I/O thread {}"
-    return [Step("iothread", {"id": number, "act": "add", "values": {}}, words.format(number), True) for number in new]
+    steps = [
+        Step("iothread", {"id": number, "act": "add", "values": {}}, f"add I/O thread {number}", True) for number in new
+    ]
+    return [Call(step, (edit,)) for step in steps]
 
 
-def _fragments(edits: list[Edit]) -> list[Step]:
-    """The calls for elements of the user's own in the metadata, one for each: it is replaced as a whole."""
-    steps = []
-    for edit in edits:
-        namespace = edit.trail[0].key[1:].partition("}")[0]
-        args = {"namespace": namespace, "xml": None if edit.after is None else tree.text_of(edit.after)}
-        words = f"{'remove' if edit.after is None else 'set'} the metadata of {namespace}"
-        steps.append(Step("fragment", args, words))
-    return steps
+def _fragment(edit: Edit) -> Step:
+    """The call for an element of the user's own in the metadata: it is replaced as a whole."""
+    namespace = edit.trail[0].key[1:].partition("}")[0]
+    args = {"namespace": namespace, "xml": None if edit.after is None else tree.text_of(edit.after)}
+    return Step("fragment", args, f"{'remove' if edit.after is None else 'set'} the metadata of {namespace}")
 
 
 def _pin(where: str, edit: Edit) -> Step:
