@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The modules that plays use; `library` is how they come to their hosts.
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if path.stem != "library")
 # Modules that do not speak to libvirt, and so take no uri.
-WITHOUT_LIBVIRT = {"daemon_conf"}
+WITHOUT_LIBVIRT = {"certificate", "daemon_conf"}
 ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 REQUIREMENTS = ROOT / "tests" / "requirements"
 

@@ -113,7 +113,13 @@ def test_tls_listens_only_when_asked(mode: str, remote: str) -> None:
     units[socket] = daemons.Unit(True, True, "enabled")
     assert acts(daemons.plan(units, "auto", mode, True)) == {}
     assert acts(daemons.plan(units, "auto", mode, None)) == {}
-    assert acts(daemons.plan(units, "auto", mode, False)) == {"close": [socket]}
+    plan = daemons.plan(units, "auto", mode, False)
+    assert acts(plan) == {"close": [socket], "restart": [f"{remote}.service"]}
+    assert plan["listens"]
+    units[f"{remote}.service"] = daemons.Unit(True, False, "enabled")
+    plan = daemons.plan(units, "auto", mode, False)
+    assert acts(plan) == {"close": [socket]}
+    assert not plan["listens"]
 
 
 def test_daemon_that_did_not_read_its_file_is_restarted() -> None:

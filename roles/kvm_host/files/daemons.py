@@ -95,7 +95,9 @@ def plan(
     stop        services that have to stop for a moment, since systemd starts no socket of a running service
     start       sockets that do not listen, and shall
     close       sockets that listen and shall not
-    restart     services that have not read a file of /etc/libvirt that was written after they started
+    listens     whether a daemon runs now that speaks TLS on the network
+    restart     services that have not read a file of /etc/libvirt that was written after they started, or hold
+                what was closed
     readers     which service reads which file, by the file's name without its ending
 
     `tls` true and false want libvirt's TLS socket or want it not; null leaves it as it is. `written` says when the
@@ -112,6 +114,14 @@ def plan(
     services = [f"{daemon}.service" for daemon in AT_BOOT[mode] if f"{daemon}.service" in there]
     start = [name for name in sockets if not units[name].active]
     readers = readers_of(mode)
+    close = [listening] if tls is False and units.get(listening, Unit()).used else []
+    unread = [
+        service
+        for name, service in readers.items()
+        if units.get(service, Unit()).since and (written or {}).get(name, 0) > units[service].since
+    ]
+    # A daemon that runs has the port's socket itself.
+    holding = [service for socket in close if units.get(service := _service(socket), Unit()).active]
     return {
         "mode": mode,
         "daemons": list(DAEMONS[mode]),
@@ -120,14 +130,9 @@ def plan(
         "enable": [name for name in [*sockets, *services] if not units[name].comes_up],
         "stop": sorted({name for socket in start if units.get(name := _service(socket), Unit()).active}),
         "start": start,
-        "close": [listening] if tls is False and units.get(listening, Unit()).used else [],
-        "restart": sorted(
-            {
-                service
-                for name, service in readers.items()
-                if units.get(service, Unit()).since and (written or {}).get(name, 0) > units[service].since
-            }
-        ),
+        "close": close,
+        "listens": all(units.get(name, Unit()).active for name in (listening, _service(listening))),
+        "restart": sorted({*unread, *holding}),
         "readers": readers,
     }
 
