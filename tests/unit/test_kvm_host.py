@@ -29,6 +29,8 @@ def script(name: str) -> ModuleType:
 
 
 daemons = script("daemons")
+kernel_arguments = script("kernel_arguments")
+kernel_values = script("kernel_values")
 
 
 def host(*, used: str = "", idle: str = "", services: bool = True) -> dict[str, Any]:
@@ -162,3 +164,59 @@ def test_every_distribution_says_the_same_things(family: str) -> None:
 def test_tasks_do_not_ask_for_a_distribution() -> None:
     asking = [path.name for path in (ROLE / "tasks").glob("*.yml") if "['distribution']" in path.read_text()]
     assert asking == ["facts.yml"]
+
+
+GRUB = (
+    'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX="net.ifnames=0 iommu=pt"\nGRUB_TIMEOUT=5\n'
+)
+
+
+def test_kernel_arguments_leave_those_of_others_in_grubs_file() -> None:
+    first = kernel_arguments.grub_file(GRUB, ["intel_iommu=on", "iommu=pt"])
+    assert 'GRUB_CMDLINE_LINUX="net.ifnames=0 iommu=pt intel_iommu=on"\nGRUB_TIMEOUT' in first
+    assert kernel_arguments.grub_file(first, ["intel_iommu=on", "iommu=pt"]) == first
+    second = kernel_arguments.grub_file(first, ["hugepagesz=1G"])
+    assert 'GRUB_CMDLINE_LINUX="net.ifnames=0 iommu=pt hugepagesz=1G"' in second
+    assert kernel_arguments.grub_file(second, []) == GRUB
+    assert kernel_arguments.grub_file(GRUB, []) == GRUB
+    assert kernel_arguments.grub_file("GRUB_TIMEOUT=5\n", ["a=b"]).endswith('GRUB_CMDLINE_LINUX="a=b"\n')
+
+
+def test_kernel_arguments_by_drop_in_add_to_what_is_there() -> None:
+    assert kernel_arguments.drop_in(["a=b", "c"]).splitlines()[1:] == ['GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX a=b c"']
+    assert kernel_arguments.drop_in([]) == ""
+
+
+def test_kernel_arguments_by_grubby_are_those_that_an_entry_lacks() -> None:
+    told = 'index=0\nargs="ro quiet iommu=pt old=1"\nindex=1\nargs="ro quiet iommu=pt intel_iommu=on"\n'
+    assert kernel_arguments.grubby(told, ["old=1"], ["intel_iommu=on", "iommu=pt"]) == (["intel_iommu=on"], ["old=1"])
+    assert kernel_arguments.grubby(told, ["iommu=pt"], ["iommu=pt", "ro"]) == ([], [])
+
+
+def test_reboot_is_asked_for_by_what_the_running_kernel_lacks() -> None:
+    assert kernel_arguments.missing(["iommu=pt", "intel_iommu=on"], "ro iommu=pt quiet\n") == ["intel_iommu=on"]
+
+
+def test_failed_boot_loader_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_arguments, "DROP_IN", tmp_path / "grub.d" / "60.cfg")
+    with pytest.raises(kernel_arguments.subprocess.CalledProcessError):
+        kernel_arguments.put("grub_drop_in", ["a=b"], ["false"], False)
+    assert list((tmp_path / "grub.d").iterdir()) == []
+    assert kernel_arguments.put("grub_drop_in", ["a=b"], ["false"], True)
+    assert kernel_arguments.put("grub_drop_in", ["a=b"], ["true"], False)
+    assert not kernel_arguments.put("grub_drop_in", ["a=b"], ["false"], False)
+    assert kernel_arguments.put("grub_drop_in", [], ["true"], False)
+    assert list((tmp_path / "grub.d").iterdir()) == []
+
+
+def test_kernel_values_are_written_once_and_told_where_they_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "range").write_text("1\t2\n")
+    (tmp_path / "run").write_text("0\n")
+    values = {str(tmp_path / "range"): "1 2", str(tmp_path / "run"): 1, str(tmp_path / "folder" / "none"): 1}
+    lacking = {str(tmp_path / "folder" / "none"): "No such file or directory"}
+    changed = [str(tmp_path / "run")]
+    assert kernel_values.made(values, True) == {"changed": changed, "lacking": lacking}
+    assert (tmp_path / "run").read_text() == "0\n"
+    assert kernel_values.made(values, False) == {"changed": changed, "lacking": lacking}
+    assert (tmp_path / "run").read_text() == "1\n"
+    assert kernel_values.made(values, False) == {"changed": [], "lacking": lacking}
