@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes files of /sys and /proc/sys hold what they should. Prints {"changed": [paths], "lacking": {path: value}} as
-JSON: what was changed or would be, and what the kernel made of it where that is not what was asked, or why it cannot be.
+JSON: what was changed or would be, and what the kernel made of it where that is not what was asked, or why not.
 
 usage: kernel_values.py '{"values": {"/sys/kernel/mm/ksm/run": 1}, "check": false}'
 """
