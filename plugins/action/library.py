@@ -21,7 +21,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import sources
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import bringing, sources
 
 LIBRARY = "kvmfleet.libvirt.library"
 
@@ -39,8 +39,49 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry the task out and give the module's result."""
         found: dict[str, Any] = super().run(tmp, task_vars)
-        found.update(self._result(self._task.resolved_action, dict(self._task.args), task_vars or {}))
+        found.update(self._with_files(self._task.resolved_action, dict(self._task.args), task_vars or {}))
         return found
+
+    def _with_files(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Carry the task out. Files of the control machine that it names are brought to the host first, if they are needed."""
+        module = name.rpartition(".")[2]
+        if not bringing.brought(module, given):
+            return self._result(name, given, task_vars)
+        given = copy.deepcopy(given)
+        files = bringing.brought(module, given)
+        paths = {item.volume: self._find_needle("files", item.source["local"]) for item in files}
+        for item in files:
+            # A file that is another one now is new content.
+            item.source.setdefault("checksum", bringing.checksum_of(paths[item.volume]))
+        if self._task.check_mode:
+            return self._result(name, given, task_vars)
+        asked = self._asked(name, given, task_vars)
+        if asked.get("failed"):
+            return asked
+        wanted = bringing.needed(asked)
+        for place, item in enumerate(item for item in files if item.volume in wanted):
+            item.source["file"] = self._bring(paths[item.volume], f"content{place}")
+        return self._result(name, given, task_vars)
+
+    def _asked(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the task would do."""
+        self._task.check_mode = True
+        try:
+            return self._result(name, given, task_vars)
+        finally:
+            self._task.check_mode = False
+
+    def _bring(self, path: str, name: str) -> str:
+        """Copy a file to the host, to the place that goes with the task. Returns its path there."""
+        if self._connection.transport == "local":
+            return path
+        shell = self._connection._shell  # noqa: SLF001 - as Ansible's own actions do
+        if shell.tmpdir is None:
+            self._make_tmp_path()
+        there: str = shell.join_path(shell.tmpdir, name)
+        self._transfer_file(path, there)
+        self._fixup_perms2((shell.tmpdir, there))
+        return there
 
     def _result(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         # An asynchronous module runs on when nobody is there to send it what it lacks.

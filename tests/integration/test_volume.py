@@ -280,3 +280,33 @@ def test_a_volume_is_cut_only_when_told(host: Host, pool: str, name: str) -> Non
     host.run("volume", name="over.qcow2", pool=pool, state="absent")
     host.converge("volume", **smaller, allow_shrink=True)
     assert image(host, f"{AREA}/{name}/a.qcow2")["virtual-size"] == 16 * MIB
+
+
+def test_content_of_a_file_of_the_control_machine(host: Host, pool: str, name: str) -> None:
+    """Brought to the host when it is needed and not before, and anew when it is another file."""
+    local = host.scratch / f"{name}.raw"
+    local.write_bytes(b"one" + bytes(3 << 20))
+    volume: dict[str, Any] = {"name": "a.raw", "pool": pool, "source": {"local": str(local)}}
+    made = host.converge("volume", **volume)
+    assert made.run.changes["source"][1]["local"] == str(local)
+    assert host.sh(f"head -c 3 {AREA}/{name}/a.raw") == "one"
+    assert int(host.sh(f"stat -c %b {AREA}/{name}/a.raw")) * 512 < 1 << 20
+    local.write_bytes(b"two" + bytes(3 << 20))
+    anew = host.converge("stack", volumes=[volume])
+    assert set(anew.run.changes) == {"source.checksum"}
+    assert host.sh(f"head -c 3 {AREA}/{name}/a.raw") == "two"
+    assert files(host, name) == ["a.raw"]
+    assert str(host.scratch) in host.refused("volume", name="b.raw", pool=pool, source={"local": f"{local}.none"})
+    local.unlink()
+
+
+def test_a_volume_is_uploaded_to_another_host_with_its_holes(host: Host, pool: str, name: str) -> None:
+    """The module's machine is not the hypervisor's: its content goes through libvirt."""
+    remote = {"uri": f"qemu+ssh://root@{host.name}/system"}
+    host.sh(f"printf begin > {AREA}/{name}-from.raw && truncate -s 64M {AREA}/{name}-from.raw")
+    host.sh(f"printf end | dd status=none conv=notrunc of={AREA}/{name}-from.raw bs=1 seek=40M")
+    source = {"file": f"{AREA}/{name}-from.raw"}
+    (made, again) = host.play(*[Task("volume", {"name": "a.raw", "pool": pool, "source": source, **remote})] * 2)
+    assert (made.failed, made.changed, again.changed) == (False, True, False), made.data
+    assert host.sh(f"cmp {AREA}/{name}-from.raw {AREA}/{name}/a.raw && echo same").strip() == "same"
+    assert int(host.sh(f"stat -c %b {AREA}/{name}/a.raw")) * 512 < 4 << 20

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
@@ -228,6 +229,7 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
         if value is not None:
             tree.put(root, f"target/permissions/{key}", str(value))
     root.append(tree.element("capacity", str(length), unit="bytes"))
+    root.append(tree.element("allocation", "0", unit="bytes"))
     tree.put(root, "target/format/@type", "raw")
     volume = _existing(pool, name) if args.get("replace") else None
     if volume is not None and volume.info()[1] != length:
@@ -235,14 +237,35 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
         volume = None
     volume = volume or pool.createXML(tree.text_of(root), 0)
     stream = connection.open.newStream(0)
+    fd = part.fileno()
+    os.lseek(fd, 0, os.SEEK_SET)
     try:
-        volume.upload(stream, 0, length, 0)
-        stream.sendAll(lambda _stream, count, source: source.read(count), part)
+        volume.upload(stream, 0, length, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+        stream.sparseSendAll(lambda _stream, count, source: os.read(source, count), _section, _skip, fd)
         stream.finish()
     except BaseException:
         volume.delete(0)
         raise
     refresh(pool)
+
+
+def _section(_stream: Any, fd: int) -> tuple[bool, int]:
+    """Whether there is data where a file stands, and how many bytes that goes on."""
+    here = os.lseek(fd, 0, os.SEEK_CUR)
+    end = os.lseek(fd, 0, os.SEEK_END)
+    try:
+        data = os.lseek(fd, here, os.SEEK_DATA)
+        until = os.lseek(fd, here, os.SEEK_HOLE) if data == here else data
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        data, until = end, end  # A hole until the end.
+    os.lseek(fd, here, os.SEEK_SET)
+    return data == here and here < end, until - here
+
+
+def _skip(_stream: Any, length: int, fd: int) -> int:
+    return os.lseek(fd, length, os.SEEK_CUR)
 
 
 def _existing(pool: Any, name: str) -> Any:

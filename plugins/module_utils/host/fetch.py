@@ -139,7 +139,7 @@ def _verify(source: Mapping[str, Any], part: IO[bytes]) -> None:
 
 def shown(source: Mapping[str, Any]) -> str:
     """Where a source is, without its login."""
-    return str(shown_url(source.get("url") or source.get("file")))
+    return str(shown_url(source.get("url") or source.get("local") or source.get("file")))
 
 
 @contextmanager
@@ -153,6 +153,8 @@ def _opened(source: Mapping[str, Any], begin: int, tag: str | None) -> Iterator[
         with file as stream:
             yield Answer(stream, 0, os.fstat(stream.fileno()).st_size, False, None)
         return
+    if not source.get("url"):
+        raise BadContent(f"{source.get('local')} is on the control machine, and was not brought here")
     headers = {"Accept-Encoding": "identity"}
     if begin:
         headers["Range"] = f"bytes={begin}-"

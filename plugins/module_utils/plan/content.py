@@ -27,8 +27,10 @@ def check_source(declared: Declared, where: str, problems: Problems) -> None:
     given = [name for name in ("source", "clone", "backing", "content") if declared.get(name)]
     if len(given) > 1:
         problems.add(where, "{} exclude each other".format(" and ".join(given)))
-    if declared.get("source") is not None and bool(source.get("url")) == bool(source.get("file")):
-        problems.add(where + ": source", "needs either url or file")
+    # A local file that was brought here is a file as well.
+    named = [name for name in ("url", "local", "file") if source.get(name)]
+    if declared.get("source") is not None and len(named) != 1 and named != ["local", "file"]:
+        problems.add(where + ": source", "needs one of url, file and local")
     if source.get("url") and not _URL.match(source["url"]):
         problems.add(where + ": source.url", "{!r} is no http, https, ftp or file URL".format(source["url"]))
     if source.get("file") and not source["file"].startswith("/"):
@@ -43,7 +45,7 @@ def check_source(declared: Declared, where: str, problems: Problems) -> None:
 
 
 def _name(source: Declared) -> str:
-    return str((source.get("url") or source.get("file") or "").partition("?")[0])
+    return str((source.get("url") or source.get("local") or source.get("file") or "").partition("?")[0])
 
 
 def promised(declared: Declared) -> str:

@@ -98,7 +98,7 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
             site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
     changes = [Change("state", "absent", "present", "create")]
     told = [name for name in TOLD if declared.get(name) is not None]
-    changes.extend(Change(name, None, _shown(declared[name]), "create") for name in told)
+    changes.extend(Change(name, None, _shown(_told(declared[name])), "create") for name in told)
     return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
 
 
@@ -114,6 +114,11 @@ def _fetched(declared: Declared, size: int | None, where: str, site: Site) -> di
         told = {node.tag: node.text for node in permissions}
         args["permissions"] = {**told, **{name: int(told[name]) for name in ("owner", "group") if name in told}}
     return args
+
+
+def _told(value: Any) -> Any:
+    """A source as the user wrote it: where a local file was brought to is nobody's business."""
+    return dict(value, file=None) if isinstance(value, dict) and value.get("local") else value
 
 
 def _shown(value: Any) -> Any:

@@ -76,6 +76,9 @@ FIELDS = rows("""
         the file.
     - file  path  -  create
         A file, on the machine that the module runs on, whose content is copied.
+    - local  line  -  create
+        A file on the control machine, found as C(ansible.builtin.copy) finds its own. It is brought to the machine that the module runs on
+        when the volume is not there yet, or was made of another file. Without O(source.checksum), it is the file's own.
     - compression  text  -  create =none|gz|bz2|xz|zst
         How the content is compressed. Left out, the content itself tells.
     - validate_certs  bool  -  create
