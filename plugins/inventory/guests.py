@@ -38,10 +38,31 @@ options:
     required: true
     choices: [kvmfleet.libvirt.guests]
   uris:
-    description: libvirt's URIs of the hypervisors.
+    description: libvirt's URIs of the hypervisors. V(qemu:///system), the control node itself, if neither they nor O(hosts) are given.
     type: list
     elements: str
-    default: ["qemu:///system"]
+    default: []
+  hosts:
+    description:
+      - The hypervisors by a pattern of Ansible's, such as V(kvm_hosts) or V(kvm_hosts:!spare), among the hosts of O(inventory). They are asked beside O(uris).
+      - HOST, in C(NAME.HOST), in groups and in C(kvmfleet.host), is then the host's name in that inventory.
+    type: str
+  inventory:
+    description:
+      - Inventory files, or folders, that know the O(hosts), with the variables beside them. Needed with O(hosts). Relative ones start from this file's folder.
+      - May be the folder that this file is in; it is left out then.
+    type: list
+    elements: str
+    default: []
+  host_uri:
+    description: An expression that gives the URI of each of O(hosts) from its variables, C(inventory_hostname) among them.
+    type: str
+    default: >-
+      'qemu:///system' if ansible_connection | default('') == 'local' else
+      'qemu+ssh://' ~ (ansible_user ~ '@' if ansible_user | default('') else '')
+      ~ ('[' ~ ansible_host ~ ']' if ':' in ansible_host | default('') else ansible_host | default(inventory_hostname))
+      ~ (':' ~ ansible_port if ansible_port | default('') else '') ~ '/system'
+      ~ ('?keyfile=' ~ ansible_ssh_private_key_file if ansible_ssh_private_key_file | default('') else '')
   forks:
     description: How many hypervisors are asked at once.
     type: int
@@ -117,7 +138,7 @@ options:
     choices: [never, without_address, always]
     default: never
   jump:
-    description: Set C(ansible_ssh_common_args) so that ssh reaches each guest through its hypervisor, where O(uris) leads there by ssh.
+    description: Set C(ansible_ssh_common_args) so that ssh reaches each guest through its hypervisor, where its URI leads there by ssh.
     type: bool
     default: false
 """
@@ -130,6 +151,11 @@ uris:
   - qemu+ssh://root@hv2.example.org/system
 states: [running]
 jump: true
+---
+# guests.yml: the guests of the hosts that the inventory beside it knows as kvm_hosts
+plugin: kvmfleet.libvirt.guests
+hosts: kvm_hosts
+inventory: [hosts.yml]
 ---
 # web.guests.yml: the guests tagged "web", by their addresses on one network
 plugin: kvmfleet.libvirt.guests
@@ -148,12 +174,15 @@ agent: without_address
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from ansible import template
-from ansible.errors import AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.manager import InventoryManager
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
+from ansible.vars.manager import VariableManager
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import found, hypervisor
@@ -167,6 +196,14 @@ def untrusted(value: Any) -> Any:
     """A value of the hypervisor's, which is never taken for a template."""
     return value if IS_MARKED else wrap_var(value)
 
+
+def trusted(expression: str) -> Any:
+    """The option host_uri, also where it is the default: the text of this file, or of whoever wrote the inventory."""
+    return template.trust_as_template(expression) if IS_MARKED else expression
+
+
+# The files that are being read: an inventory may lie in the folder in which it looks for its hosts.
+_READING: set[str] = set()
 
 AGENT = "kvmfleet.libvirt.guest_agent"
 _FILE = re.compile(r"(^|[/.])guests\.ya?ml$")
@@ -183,14 +220,54 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Put the guests into the inventory."""
+        if path in _READING:
+            return
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        uris = self.get_option("uris")
-        answers = self._kept(path, cache)
+        _READING.add(path)
+        try:
+            named = self._named_hosts(path)
+        finally:
+            _READING.discard(path)
+        uris = [*(str(uri) for uri in self.get_option("uris")), *named.values()]
+        if not uris:
+            uris = ["qemu:///system"]
+        self._add_guests(uris, list(named), self._kept(path, uris, cache))
+
+    def _named_hosts(self, path: str) -> dict[str, str]:
+        """The URIs of the hosts that the pattern names, by host."""
+        pattern, sources = self.get_option("hosts"), self.get_option("inventory")
+        if not pattern:
+            return {}
+        if not sources:
+            raise AnsibleParserError("hosts needs inventory: the files that know these hosts")
+        places = [str(Path(path).parent / source) for source in sources]
+        for place in places:
+            if not Path(place).exists():
+                raise AnsibleParserError(f"there is no inventory {place}")
+        other = InventoryManager(loader=self.loader, sources=places)
+        variables = VariableManager(loader=self.loader, inventory=other)
+        hosts = other.get_hosts(pattern)
+        if not hosts:
+            raise AnsibleParserError(f"no host of {', '.join(places)} fits the pattern {pattern}")
+        return {host.name: self._uri_of(host.name, variables.get_vars(host=host)) for host in hosts}
+
+    def _uri_of(self, name: str, variables: dict[str, Any]) -> str:
+        try:
+            return str(self._compose(trusted(self.get_option("host_uri")), variables))
+        except AnsibleError as error:
+            raise AnsibleParserError(f"host_uri gives no URI for {name}: {error}") from error
+
+    def _add_guests(self, uris: list[str], named: list[str], answers: list[Answer]) -> None:
+        """Put the guests into the inventory. named: the names of the last of these hosts in another inventory."""
         for uri, answer in zip(uris, answers):
             self._complain(uri, answer)
+        names = [""] * (len(uris) - len(named)) + named
         hosts = found.labels(
-            [hypervisor.host_name(uri) or item.host or "localhost" for uri, item in zip(uris, answers)]
+            [
+                name or hypervisor.host_name(uri) or item.host or "localhost"
+                for name, uri, item in zip(names, uris, answers)
+            ]
         )
         guests = found.without_left_behind(
             [
@@ -210,9 +287,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         names = tuple(option("names"))
         return found.Wanted(frozenset(option("states")), names, frozenset(option("tags")), option("metadata"))
 
-    def _kept(self, path: str, cache: bool) -> list[Answer]:
+    def _kept(self, path: str, uris: list[str], cache: bool) -> list[Answer]:
         """The answers of all hypervisors, from the cache if there is one and it may be used."""
-        questions = self._questions()
+        questions = self._questions(uris)
         digest = hashlib.sha256(json.dumps(repr(questions)).encode()).hexdigest()[:12]
         key = f"{self.get_cache_key(path)}_{digest}"
         use = self.get_option("cache")
@@ -229,10 +306,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._cache[key] = [list(item) for item in answers]
         return answers
 
-    def _questions(self) -> list[Question]:
+    def _questions(self, uris: list[str]) -> list[Question]:
         option = self.get_option
         more = (tuple(option("address_sources")), float(option("address_timeout")), float(option("timeout")))
-        return [Question(str(uri), self._wanted(), *more) for uri in option("uris")]
+        return [Question(uri, self._wanted(), *more) for uri in uris]
 
     def _complain(self, uri: str, answer: Answer) -> None:
         if answer.error is None:

@@ -138,6 +138,61 @@ def test_two_hosts_with_guests_of_one_name_and_one_that_is_down(tmp_path: Path) 
     assert "was not asked for its guests" in " ".join(refused.error.split())
 
 
+def test_the_hosts_of_another_inventory_by_a_pattern(tmp_path: Path) -> None:
+    """Each by the URI that its variables give, those of group_vars beside the inventory included."""
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "kvm_hosts.yml").write_text(f"folder: {tmp_path}/nodes\n")
+    (tmp_path / "nodes").mkdir()
+    hosts = {"hv1": {}, "hv2": {}, "spare": {}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"kvm_hosts": {"hosts": hosts}}))
+    for number, name in enumerate(hosts):
+        node(tmp_path / "nodes" / f"{name}.xml", ["web"], number)
+    uri = "'test://' ~ folder ~ '/' ~ inventory_hostname ~ '.xml'"
+    found: dict[str, Any] = {"hosts": "kvm_hosts:!spare", "inventory": ["hosts.yml"], "host_uri": uri}
+    told = inventory(tmp_path, **found)
+    assert told.error == ""
+    assert sorted(told.hosts) == ["web.hv1", "web.hv2"]
+    assert told.groups["host_hv2"] == ["web.hv2"]
+    assert told.hosts["web.hv1"]["ansible_guest_agent_uri"] == f"test://{tmp_path}/nodes/hv1.xml"
+    # The folder that the file itself is in.
+    (tmp_path / "site" / "group_vars").mkdir(parents=True)
+    for name in ("hosts.yml", "group_vars/kvm_hosts.yml"):
+        (tmp_path / "site" / name).write_text((tmp_path / name).read_text())
+    assert inventory(tmp_path / "site", **{**found, "inventory": ["."]}).hosts == told.hosts
+    for wrong, message in (
+        ({"inventory": []}, "hosts needs inventory"),
+        ({"inventory": ["none.yml"]}, "there is no inventory"),
+        ({"hosts": "nobody"}, "fits the pattern nobody"),
+        ({"host_uri": "'test://' ~ nowhere"}, "host_uri gives no URI for hv1"),
+    ):
+        refused = inventory(tmp_path, **{**found, **wrong})
+        assert refused.hosts == {}
+        assert message in " ".join(refused.error.split())
+
+
+def test_a_host_is_reached_as_ansible_reaches_it(tmp_path: Path) -> None:
+    """The usual URI of a host, seen in what is said of one that does not answer."""
+    hosts = {
+        "near": {"ansible_connection": "local"},
+        "bare": {},
+        "full": {"ansible_host": "fd00::1", "ansible_user": "kvm", "ansible_port": 2222},
+        "keyed": {"ansible_host": "192.0.2.1", "ansible_ssh_private_key_file": "/keys/one"},
+    }
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    (tmp_path / "ssh").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "ssh").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    told = inventory(tmp_path, env=env, hosts="all", inventory=["hosts.yml"])
+    said = " ".join(told.error.split())
+    for uri in (
+        "qemu:///system",
+        "qemu+ssh://bare/system",
+        "qemu+ssh://kvm@[fd00::1]:2222/system",
+        "qemu+ssh://192.0.2.1/system?keyfile=/keys/one",
+    ):
+        assert f"{uri} was not asked" in said
+
+
 def test_a_hypervisor_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
     (tmp_path / "ssh").write_text("#!/bin/sh\necho noise >&2\nexec sleep 60\n")
     (tmp_path / "ssh").chmod(0o755)
