@@ -123,7 +123,7 @@ def _volume_names(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) 
     for volume in volumes:
         names += [volume["name"], volume.get("backing"), volume.get("clone")]
     for domain in domains:
-        names.append("{}-seed.iso".format(domain["name"]))
+        names += ["{}-seed.iso".format(domain["name"]), "{}-ignition.json".format(domain["name"])]
         for disk in domain.get("disks") or []:
             names += [disk.get("volume"), disk.get("image"), (disk.get("file") or "").rpartition("/")[2]]
             names.append("{}-{}.{}".format(domain["name"], disk["target"], disk.get("format") or "qcow2"))

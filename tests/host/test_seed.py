@@ -17,14 +17,14 @@ import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import place_bytes
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.seed import build_seed, digest_of_seed
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.guest import seed_digest
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.seed import Mark, build_seed, mark_of
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.seed import seed_digest
 
 FILES = {"meta-data": '{"instance-id": "i"}\n', "user-data": "#cloud-config\n{}\n", "network-config": "version: 2\n"}
 
 
 def _seed(files: dict[str, str]) -> bytes:
-    return build_seed(files, seed_digest(files))
+    return build_seed(files, Mark(seed_digest(files)))
 
 
 def test_the_same_content_gives_the_same_bytes() -> None:
@@ -66,11 +66,23 @@ def test_another_program_reads_it(tmp_path: Path) -> None:
 
 def test_a_seed_tells_what_is_in_it(connection: Connection, pool: Any, tmp_path: Path) -> None:
     place_bytes(connection, pool, "web1-seed.iso", _seed(FILES))
-    assert digest_of_seed(connection, None, str(tmp_path / "pool" / "web1-seed.iso")) == seed_digest(FILES)
+    assert mark_of(connection, None, str(tmp_path / "pool" / "web1-seed.iso")) == Mark(seed_digest(FILES))
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100_000])
 def test_what_is_no_seed_of_ours_tells_nothing(connection: Connection, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "other.iso").write_bytes(content)
-    assert digest_of_seed(connection, None, str(tmp_path / "other.iso")) is None
-    assert digest_of_seed(connection, None, str(tmp_path / "missing.iso")) is None
+    (tmp_path / "other-seed.iso").write_bytes(content)
+    assert mark_of(connection, None, str(tmp_path / "other-seed.iso")) == Mark()
+    assert mark_of(connection, None, str(tmp_path / "missing-seed.iso")) == Mark()
+
+
+def test_a_seed_tells_which_instance_it_is_for(connection: Connection, pool: Any, tmp_path: Path) -> None:
+    mark = Mark(seed_digest(FILES), "0123abcd")
+    place_bytes(connection, pool, "web1-seed.iso", build_seed(FILES, mark))
+    assert mark_of(connection, None, str(tmp_path / "pool" / "web1-seed.iso")) == mark
+
+
+def test_an_ignition_config_is_its_own_mark(connection: Connection, pool: Any, tmp_path: Path) -> None:
+    text = '{"ignition": {"version": "3.4.0"}}\n'
+    place_bytes(connection, pool, "core1-ignition.json", text.encode())
+    assert mark_of(connection, None, str(tmp_path / "pool" / "core1-ignition.json")) == Mark(seed_digest(text))

@@ -151,3 +151,48 @@ def test_seeds_follow_their_content(host: Host, name: str, subnet: str) -> None:
     host.converge("stack", **declared)
     assert host.sh(f"sha256sum {path}") == first, "the same content gives the same bytes"
     assert made.run.changed
+
+
+def test_a_seed_that_is_made_anew_is_for_the_instance_that_is_wanted(host: Host, name: str, pool: str) -> None:
+    def said(policy: str, word: str) -> tuple[Any, str]:
+        cloud_init = {"user_data": f"#cloud-config\nhostname: {word}\n", "pool": pool, "on_change": policy}
+        run = host.converge("domain", name=name, memory="64 MiB", virt_type="qemu", cloud_init=cloud_init).run
+        return run, host.sh(f"grep -aE 'instance-id|hostname: ' {AREA}/{name}/{name}-seed.iso").strip()
+
+    first = said("rebuild", "one")[1]
+    second = said("rebuild", "two")[1]
+    instance = first.splitlines()[0]
+    assert second.splitlines()[0] == instance, "cloud-init runs once for an instance"
+    third = said("new_instance", "three")[1]
+    assert third.splitlines()[0].startswith(instance.rstrip('",')), "of the guest's UUID"
+    assert third.splitlines()[0] != instance
+    assert said("rebuild", "four")[1].splitlines()[0] == third.splitlines()[0]
+    assert said("new_instance", "three")[1] != third, "what was there before is a new instance still"
+
+
+def test_what_is_ignored_stays(host: Host, name: str, pool: str) -> None:
+    path = f"{AREA}/{name}/{name}-seed.iso"
+    options = {"name": name, "memory": "64 MiB", "virt_type": "qemu"}
+    host.converge("domain", **options, cloud_init={"user_data": {"a": 1}, "pool": pool, "on_change": "ignore"})
+    before = host.sh(f"sha256sum {path}")
+    other = {"user_data": {"a": 2}, "pool": pool, "on_change": "ignore"}
+    (result,) = host.play(Task("domain", {**options, "cloud_init": other}))
+    assert (result.failed, result.changed) == (False, False)
+    assert host.sh(f"sha256sum {path}") == before
+
+
+def test_ignition_reads_its_config_by_fw_cfg(host: Host, name: str, pool: str) -> None:
+    path = f"{AREA}/{name}/{name}-ignition.json"
+    config: dict[str, Any] = {"ignition": {"version": "3.4.0"}, "passwd": {"users": [{"name": "core-s3cret"}]}}
+    options: dict[str, Any] = {"name": name, "memory": "64 MiB", "virt_type": "qemu", "cpu": {"mode": "maximum"}}
+    ignition = {"config": config, "pool": pool}
+    host.converge("domain", **options, state="running", ignition=ignition)
+    assert "s3cret" not in host.output
+    assert json.loads(host.sh(f"cat {path}")) == config
+    assert f"file={path}" in host.sh(f"tr '\\0' ' ' < /proc/$(cat /run/libvirt/qemu/{name}.pid)/cmdline")
+    config["passwd"]["users"].append({"name": "ops"})
+    changed = host.converge("domain", **options, ignition=ignition).run
+    assert [key for key, item in changed.objects.items() if item["changed"]] == [f"volume {pool}/{name}-ignition.json"]
+    assert json.loads(host.sh(f"cat {path}")) == config
+    host.converge("domain", name=name, state="absent", force=True, remove_storage=True)
+    assert host.sh(f"ls {AREA}/{name}").strip() == ""

@@ -21,7 +21,7 @@ from .content import fetch, place_bytes, refresh
 from .fetch import BadContent
 from .fingerprints import fingerprinted
 from .note import kept_note
-from .seed import build_seed
+from .seed import Mark, build_seed
 from .wait import until_balloon, until_gone, until_off
 
 Args = Mapping[str, Any]
@@ -173,7 +173,10 @@ def _too_small(args: Args, capacity: int) -> Exception:
 
 
 def _seed(connection: Connection, pool: Any, args: Args) -> None:
-    place_bytes(connection, pool, args["name"], build_seed(args["content"], args["digest"]))
+    content = args["content"]
+    is_text = isinstance(content, str)
+    data = content.encode() if is_text else build_seed(content, Mark(args["digest"], args.get("instance", "")))
+    place_bytes(connection, pool, args["name"], data)
 
 
 def _resize(connection: Connection, pool: Any, args: Args) -> None:

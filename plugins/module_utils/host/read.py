@@ -15,10 +15,10 @@ from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, 
 from .act_pool import strangers
 from .connection import Connection, libvirt, with_flag
 from .note import read_note
-from .seed import digest_of_seed
+from .seed import mark_of
 
 _MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
-_SEED = re.compile(r"([^'/]+-seed\.iso)'")
+_SEED = re.compile(r"([^'/]+-(?:seed\.iso|ignition\.json))'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
 
@@ -152,7 +152,7 @@ def _disk_names(domains: Mapping[str, Domain], sized: frozenset[str]) -> frozens
 
 
 def _seed_names(domains: Mapping[str, Domain]) -> frozenset[str]:
-    """Names of the seeds that guests have: one that was renamed keeps that of its former name."""
+    """Names of the seeds and configs that guests have: one that was renamed keeps that of its former name."""
     return frozenset(name for guest in domains.values() for name in _SEED.findall(guest.inactive))
 
 
@@ -299,6 +299,7 @@ def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Vol
     xml = volume.XMLDesc(0)
     root = tree.parse(xml)
     path = tree.get(root, "target/path") or ""
+    mark = mark_of(connection, volume, path)
     return Volume(
         volume.name(),
         pool,
@@ -306,7 +307,8 @@ def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Vol
         capacity=int(tree.get(root, "capacity") or 0),
         format=tree.get(root, "target/format/@type"),
         backing=tree.get(root, "backingStore/path"),
-        digest=digest_of_seed(connection, volume, path) if volume.name().endswith("-seed.iso") else None,
+        digest=mark.digest,
+        instance=mark.instance,
         xml=xml,
         origin=_origin(path, scope.checksums.get((pool, volume.name())), connection),
     )

@@ -1,31 +1,43 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cloud-init seeds: an ISO image whose bytes depend on its content alone, and which says what is in it."""
+"""cloud-init seeds: an ISO image whose bytes depend on its content alone, and which says what is in it; Ignition configs."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import threading
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .connection import Connection, MissingLibrary, libvirt, missing
 
 # The application use field of the primary volume descriptor (ECMA-119 8.4.32) holds the digest of the files.
 _DESCRIPTOR, _LENGTH = 16 * 2048, 2048
 _MARK = "kvmfleet seed sha256:"
-_FOUND = re.compile(_MARK.encode() + b"([0-9a-f]{64})")
+_FOUND = re.compile(_MARK.encode() + b"([0-9a-f]{64})(?: instance:([0-9a-f]+))?")
+# An Ignition config is a few KiB, and read as a whole; what is larger is none of ours.
+_LARGEST = 4 << 20
 
 # pycdlib stamps entries with the present; a clock that stands still makes the same bytes of the same files.
 _CLOCK = SimpleNamespace(time=lambda: 1.0, localtime=time.gmtime, gmtime=time.gmtime, strftime=time.strftime)
 _LOCK = threading.Lock()
 
 
-def build_seed(files: Mapping[str, str], digest: str) -> bytes:
+class Mark(NamedTuple):
+    """What a volume says of its content. digest: None when it is not one of ours, or cannot be read; instance: of a seed,
+    empty for a guest's first one.
+    """
+
+    digest: str | None = None
+    instance: str = ""
+
+
+def build_seed(files: Mapping[str, str], mark: Mark) -> bytes:
     """A NoCloud seed (volume label CIDATA, with Rock Ridge and Joliet names) of these files.
 
     Raises MissingLibrary without pycdlib.
@@ -42,8 +54,9 @@ def build_seed(files: Mapping[str, str], digest: str) -> bytes:
         for module in clocked:
             module.time = _CLOCK
         try:
+            told = f"{_MARK}{mark.digest}" + (f" instance:{mark.instance}" if mark.instance else "")
             image = pycdlib.PyCdlib()
-            image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata", app_use=_MARK + digest)
+            image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata", app_use=told)
             for number, name in enumerate(sorted(files)):
                 _add(image, number, name, files[name])
             target = io.BytesIO()
@@ -60,26 +73,37 @@ def _add(image: Any, number: int, name: str, text: str) -> None:
     image.add_fp(io.BytesIO(data), len(data), f"/FILE{number}.;1", rr_name=name, joliet_path="/" + name)
 
 
-def digest_of_seed(connection: Connection, volume: Any, path: str) -> str | None:
-    """The digest that a seed carries, None when it is not one of ours or cannot be read."""
-    descriptor = _read_local(path) if connection.is_local else _read_stream(connection, volume)
-    found = _FOUND.search(descriptor)
-    return found.group(1).decode() if found else None
+def mark_of(connection: Connection, volume: Any, path: str) -> Mark:
+    """What a volume says of its content, by its name a seed or an Ignition config; nothing for any other."""
+    if path.endswith("-seed.iso"):
+        found = _FOUND.search(_read(connection, volume, path, _DESCRIPTOR, _LENGTH))
+        return Mark(found.group(1).decode(), (found.group(2) or b"").decode()) if found else Mark()
+    if path.endswith("-ignition.json"):
+        data = _read(connection, volume, path, 0, _LARGEST)
+        return Mark(hashlib.sha256(data).hexdigest()) if data else Mark()
+    return Mark()
 
 
-def _read_local(path: str) -> bytes:
+def _read(connection: Connection, volume: Any, path: str, offset: int, length: int) -> bytes:
+    """Part of a volume, as much of it as there is; nothing where it cannot be read."""
+    return (
+        _read_local(path, offset, length) if connection.is_local else _read_stream(connection, volume, offset, length)
+    )
+
+
+def _read_local(path: str, offset: int, length: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            file.seek(_DESCRIPTOR)
-            return file.read(_LENGTH)
+            file.seek(offset)
+            return file.read(length)
     except OSError:
         return b""
 
 
-def _read_stream(connection: Connection, volume: Any) -> bytes:
+def _read_stream(connection: Connection, volume: Any, offset: int, length: int) -> bytes:
     stream = connection.open.newStream(0)
     try:
-        volume.download(stream, _DESCRIPTOR, _LENGTH, 0)
+        volume.download(stream, offset, length, 0)
         parts = []
         while True:
             part = stream.recv(_LENGTH)

@@ -34,7 +34,8 @@ class Origin(NamedTuple):
 
 
 class Volume(NamedTuple):
-    """A storage volume. capacity in bytes; backing: path of its backing file; digest: of a cloud-init seed's content;
+    """A storage volume. capacity in bytes; backing: path of its backing file; digest: of the content of a cloud-init seed or an
+    Ignition config; instance: what sets the seed's instance-id apart from that of the guest's first instance;
     xml: what libvirt tells of it, empty when that was not read. origin: of its content, None when that is not known.
     """
 
@@ -47,6 +48,7 @@ class Volume(NamedTuple):
     digest: str | None = None
     xml: str = ""
     origin: Origin | None = None
+    instance: str = ""
 
 
 class Pool(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import tree
 from . import ownership
-from .current import Domain
+from .current import Domain, Volume
 from .fit import check_parts, fill_parts, settle_parts
 from .guest import macs
 from .live import live_plan
@@ -29,6 +29,7 @@ from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
 from .problem import Problems
 from .rename import seed_name
+from .seed import ignition_name
 from .site import Declared, Site
 from .users import users_of
 from .volume import volume_id
@@ -153,6 +154,9 @@ def _needs(root: tree.Element, site: Site) -> frozenset[Id]:
         key = site.files.get(source.get("file"), (source.get("pool"), source.get("volume")))
         if key in site.volumes:
             needs.add(volume_id(*key))
+    for entry in root.iterfind("sysinfo/entry"):
+        if site.files.get(entry.get("file")) in site.volumes:
+            needs.add(volume_id(*site.files[entry.get("file")]))
     for source in root.iterfind("devices/interface/source"):
         if source.get("network"):
             needs.add(("network", source.get("network")))
@@ -182,7 +186,7 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
 
 
 def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
-    """Add the guest's own volumes to those that are to be deleted: writable, or its seed; in a pool; used by nobody else."""
+    """Add the guest's own volumes to those that are to be deleted: writable, or what it configures itself by; in a pool; used by nobody else."""
     for node in root.iterfind("devices/disk"):
         path = tree.get(node, "source/@file") or tree.get(node, "source/@dev")
         volume = site.volume_at(path) if path else None
@@ -194,6 +198,15 @@ def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
         own_seed = volume.name == seed_name(name, root)
         if (node.get("device", "disk") != "disk" or node.find("readonly") is not None) and not own_seed:
             continue
-        key = (volume.pool, volume.name)
-        if site.volumes.get(key, {}).get("state", "absent") == "absent" and not users_of(volume.path, site, name):
-            site.volumes[key] = {"name": volume.name, "pool": volume.pool, "state": "absent"}
+        _remove_unused(volume, name, site)
+    for entry in root.iterfind("sysinfo/entry"):
+        volume = site.volume_at(entry.get("file")) if entry.get("file") else None
+        if volume is not None and volume.name == ignition_name(name, root):
+            _remove_unused(volume, name, site)
+
+
+def _remove_unused(volume: Volume, name: str, site: Site) -> None:
+    """Add a guest's volume to those that are to be deleted, unless it is declared to stay or somebody else uses it."""
+    key = (volume.pool, volume.name)
+    if site.volumes.get(key, {}).get("state", "absent") == "absent" and not users_of(volume.path, site, name):
+        site.volumes[key] = {"name": volume.name, "pool": volume.pool, "state": "absent"}

@@ -9,8 +9,6 @@ fields of the guest, plus volumes and reservations that are planned as objects o
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +16,9 @@ from .. import tree
 from ..spec.kinds import KIND
 from .content import format_of
 from .document import raw_document
-from .identity import derived_mac, derived_uuid
+from .identity import derived_mac
 from .problem import Problems
-from .rename import seed_name
+from .seed import with_ignition, with_seed
 from .site import Declared, Reservation, Site
 from .values import VALUES, pci_address, pci_attributes
 
@@ -57,9 +55,9 @@ def concrete(declared: Declared, site: Site) -> Declared:
         if declared.get(name) is not None:
             result[name] = [check(item, f"{where}: {name}[{place}]", site) for place, item in enumerate(declared[name])]
     if declared.get("cloud_init") is not None:
-        seed = _seed(declared, root, where, site)
-        result["disks"] = [*(result.get("disks") or []), seed]
-        result["seed"] = seed["target"]
+        result = with_seed(result, root, where, site)
+    if declared.get("ignition") is not None:
+        result = with_ignition(result, root, where, site)
     if declared.get("virt_type") == "auto":
         result["virt_type"] = None
     if declared.get("firmware") == "bios":
@@ -190,7 +188,7 @@ def _grow(item: Declared, node: tree.Element, where: str, site: Site) -> None:
     if volume is None:
         site.problems.add(where + ".size", f"the disk is {path}, which is in no active pool; its size is not managed")
     else:
-        _imply({"name": volume.name, "pool": volume.pool, "size": item["size"]}, site)
+        site.imply({"name": volume.name, "pool": volume.pool, "size": item["size"]})
 
 
 def _stand_on_volume(
@@ -202,7 +200,7 @@ def _stand_on_volume(
         site.problems.add(where, f"pool {pool} is neither there nor declared")
     declared = site.volumes.get((pool, name))
     if item.get("image") or item.get("size"):
-        declared = _imply(
+        declared = site.imply(
             {
                 "name": name,
                 "pool": pool,
@@ -210,8 +208,7 @@ def _stand_on_volume(
                 "format": item.get("format"),
                 "backing": item.get("image"),
                 "backing_pool": item.get("image_pool") if item.get("image") else None,
-            },
-            site,
+            }
         )
     current = site.volume(pool, name)
     if current is None and (declared is None or declared["state"] == "absent"):
@@ -230,14 +227,6 @@ def _stand_on_volume(
         result["format"] = form
     else:
         site.problems.add(where + ".format", f"cannot be told before volume {pool}/{name} is fetched; say it")
-
-
-def _imply(volume: Declared, site: Site) -> Declared:
-    """Add a volume to the site; one that is declared there as well keeps what it says and gains the rest."""
-    key = (volume["pool"], volume["name"])
-    known = {name: value for name, value in site.volumes.get(key, {}).items() if value is not None}
-    site.volumes[key] = dict({"state": "present"}, **dict(volume, **known))
-    return site.volumes[key]
 
 
 def _new_disk(result: Declared, where: str, site: Site) -> None:
@@ -389,89 +378,3 @@ def _reserve(item: Declared, declared: Declared, site: Site) -> None:
         site.problems.add(where, "an IPv6 address cannot be reserved by MAC address")
         return
     site.reservations.append(Reservation(item["network"], item["mac"].lower(), address, declared["name"]))
-
-
-def _seed(declared: Declared, root: tree.Element | None, where: str, site: Site) -> Declared:
-    """The cdrom of the cloud-init seed; its volume is added to the site."""
-    pool = declared["cloud_init"].get("pool") or "default"
-    name = seed_name(declared["name"], root)
-    if not site.knows("pool", pool):
-        site.problems.add(where + ": cloud_init.pool", f"pool {pool} is neither there nor declared")
-    uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None
-    files = seed_files(
-        _checked_content(declared["cloud_init"], where, site.problems),
-        declared["name"],
-        uuid or derived_uuid(site.host.identity, "domain", declared["name"]),
-    )
-    _imply({"name": name, "pool": pool, "content": files, "digest": seed_digest(files)}, site)
-    path = site.volume_path(pool, name)
-    source = {"file": path} if path else {"volume": name, "pool": pool}
-    item: Declared = dict({"target": _seed_target(declared, root, path)}, **source)
-    if _node(root, item["target"]) is None:
-        item.update({"device": "cdrom", "bus": _seed_bus(declared, root), "format": "raw", "readonly": True})
-    return item
-
-
-def _seed_bus(declared: Declared, root: tree.Element | None) -> str:
-    """The bus of a new seed: virtio-scsi where the guest has it or is new, as the cloud kernels of Debian know no SATA."""
-    if root is None:
-        return "sata" if declared.get("xml") else "scsi"
-    models = {node.get("model") for node in root.iterfind("devices/controller[@type='scsi']")}
-    return "scsi" if "virtio-scsi" in models else "sata"
-
-
-def _checked_content(cloud_init: Mapping[str, Any], where: str, problems: Problems) -> Mapping[str, Any]:
-    """The content of a seed without what cannot be written, which is noted."""
-    content = dict(cloud_init)
-    for option in ("user_data", "meta_data", "network_config", "vendor_data"):
-        value = content.get(option)
-        is_text = isinstance(value, str) and option != "meta_data"
-        if value is not None and not is_text and not isinstance(value, Mapping):
-            what = "a mapping" if option == "meta_data" else "a mapping or a text"
-            problems.add(f"{where}: cloud_init.{option}", f"must be {what}")
-            content[option] = None
-    return content
-
-
-def _seed_target(declared: Declared, root: tree.Element | None, path: str | None) -> str:
-    """The target of the seed's cdrom: the one it has, or the first free one."""
-    present = {} if root is None else {tree.get(node, "target/@dev"): node for node in root.iterfind("devices/disk")}
-    for target, node in present.items():
-        if path and tree.get(node, "source/@file") == path:
-            return str(target)
-    taken = set(present) | {item["target"] for item in declared.get("disks") or []}
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    names = [*letters, *(first + second for first in letters for second in letters)]
-    free: str = next("sd" + name for name in names if "sd" + name not in taken)
-    return free
-
-
-def seed_files(cloud_init: Mapping[str, Any], name: str, uuid: str) -> dict[str, str]:
-    """The files of a NoCloud seed (https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html)."""
-    meta = dict(cloud_init.get("meta_data") or {})
-    meta.setdefault("instance-id", uuid)
-    meta.setdefault("local-hostname", name)
-    files = {"meta-data": _yaml(meta), "user-data": _cloud_config(cloud_init.get("user_data"))}
-    for option, file in (("network_config", "network-config"), ("vendor_data", "vendor-data")):
-        value = cloud_init.get(option)
-        if value is not None:
-            files[file] = (
-                _cloud_config(value) if option == "vendor_data" else value if isinstance(value, str) else _yaml(value)
-            )
-    return files
-
-
-def _cloud_config(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "#cloud-config\n" + _yaml(value or {})
-
-
-def _yaml(value: Any) -> str:
-    """JSON is YAML, and needs no library on the host."""
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def seed_digest(files: Mapping[str, str]) -> str:
-    """A digest of a seed's files; it is written into the seed itself, so that reading 2 KiB tells what is in it."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

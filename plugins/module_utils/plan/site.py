@@ -96,6 +96,13 @@ class Site(NamedTuple):
         found = self.host.pools.get(pool)
         return None if found is None else found.volumes.get(name)
 
+    def imply(self, volume: Declared) -> Declared:
+        """Add a volume that something else implies; one that is declared as well keeps what it says and gains the rest."""
+        key = (volume["pool"], volume["name"])
+        known = {name: value for name, value in self.volumes.get(key, {}).items() if value is not None}
+        self.volumes[key] = dict({"state": "present"}, **dict(volume, **known))
+        return self.volumes[key]
+
     def volume_at(self, path: str) -> Volume | None:
         """The volume that is this file, among those that were read."""
         for pool in self.host.pools.values():

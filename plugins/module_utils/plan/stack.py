@@ -216,9 +216,8 @@ def _wants(site: Site, guests: Mapping[str, Declared], lists: Mapping[Id, Any]) 
         for name, item in items.items():
             complete = partial(_complete, site, name) if kind == "domain" else None
             want = wanted(KIND[kind], item, lists.get((kind, name), frozenset()), site.problems, complete)
-            seed = "devices/disk[{}]".format(item.get("seed"))
-            if seed in want.keys:
-                want = want._replace(keys=want.keys - {seed} | {SEED + seed})
+            seeds = want.keys & set(item.get("seeds", ()))
+            want = want._replace(keys=want.keys - seeds | {SEED + seed for seed in seeds})
             found[(kind, name)] = want
     return found
 

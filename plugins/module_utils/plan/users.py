@@ -30,8 +30,8 @@ def users_of(path: str, site: Site, apart_from: str = "") -> list[str]:
 
 
 def paths_in(root: tree.Element) -> set[str]:
-    """The files and devices that a guest's disks stand on, backing chains included."""
-    found = set()
+    """The files and devices that a guest's disks stand on, backing chains included, and those that it reads by fw_cfg."""
+    found = {path for entry in root.iterfind("sysinfo/entry") if (path := entry.get("file"))}
     for source in root.iterfind("devices/disk//source"):
         path = source.get("file") or source.get("dev")
         if path:

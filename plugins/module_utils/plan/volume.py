@@ -20,6 +20,7 @@ from .objects import changes_of
 from .plan import Change, Id, ObjectPlan, Step
 from .problem import Problems
 from .rules import for_kind
+from .seed import content_told, seed_args
 from .site import Declared, Site
 from .users import running_on, users_of
 from .words import shown_url
@@ -72,10 +73,15 @@ def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -
         return None
     try:
         # Images are made of sectors: QEMU rounds up, and a size that it rounded is not to be taken for a larger one.
-        return -(-values.size_bytes(str(declared["size"])) // SECTOR) * SECTOR
+        return _whole(values.size_bytes(str(declared["size"])))
     except ValueError as error:
         problems.add(where + ": size", str(error))
         return None
+
+
+def _whole(size: int) -> int:
+    """A size in bytes, rounded up to sectors."""
+    return -(-size // SECTOR) * SECTOR
 
 
 def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
@@ -85,7 +91,8 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     form = format_of(declared)
     check_making(declared, form, where, site)
     if declared.get("content") is not None:
-        verb, args["content"], args["digest"] = "seed", declared["content"], declared["digest"]
+        verb = "seed"
+        args.update(seed_args(declared))
     elif declared.get("source"):
         verb = "fetch"
         args.update(_fetched(declared, size, where, site))
@@ -170,7 +177,8 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
     steps: list[Step] = []
     args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
     size = declared_size(declared, where, site.problems)
-    if size is not None and size != current.capacity:
+    # A file that is no image, such as a kernel, ends where it ends: no sector is filled up for it.
+    if size is not None and size not in (current.capacity, _whole(current.capacity)):
         _resize(declared, current, size, where, site, changes, steps)
     if declared.get("format") and current.format and declared["format"] != current.format:
         site.problems.add(
@@ -179,9 +187,8 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
         )
     _check_backing(declared, current, where, site)
     if declared.get("content") is not None and declared["digest"] != current.digest:
-        changes.append(Change("content", "another seed", "the declared seed", "restart"))
-        content = {"content": declared["content"], "digest": declared["digest"]}
-        steps.append(Step("seed", dict(args, **content), f"make {where} anew"))
+        changes.append(content_told(declared, current))
+        steps.append(Step("seed", dict(args, **seed_args(declared)), f"make {where} anew"))
     pending = made_otherwise(declared, current.xml)
     change, waits = content_change(declared, current, site)
     pending += (waits,) if waits else ()

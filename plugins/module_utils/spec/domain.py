@@ -13,13 +13,28 @@ CLOUD_INIT = rows("""
 - user_data  raw  -  secret
     User data: a mapping (written as C(#cloud-config)) or a text that is passed on as it is. Never shown.
 - meta_data  raw  -
-    Meta data, a mapping. V(instance-id) and V(local-hostname) are filled in when left out.
+    Meta data: a mapping, in which V(instance-id) and V(local-hostname) are filled in when left out, or a text that has them.
 - network_config  raw  -  secret
     Network configuration, a mapping (version 2) or a text.
 - vendor_data  raw  -  secret
     Vendor data: a mapping or a text.
 - pool  name  -
     Pool of the seed's volume; V(default) when left out.
+- on_change  text  -  =ignore|rebuild|new_instance default=rebuild
+    What happens when the guest has a seed and other content is declared. V(rebuild) makes the seed anew for the guest's next
+    start; of it, cloud-init does what it does at each boot. V(new_instance) gives it a new V(instance-id) as well, so that
+    cloud-init runs as on the first boot and sets up users, keys and packages again. V(ignore) leaves the seed as it is. No disk
+    is made anew for it, and a running guest is left alone.
+""")
+
+IGNITION = rows("""
+- config  raw  -  required secret
+    The config: a mapping or a text of JSON, as Ignition reads it (C(butane) makes it of a Butane config). Never shown.
+- pool  name  -
+    Pool of the config's volume, a directory; V(default) when left out.
+- on_change  text  -  =ignore|rebuild default=rebuild
+    What happens when the guest has a config and another one is declared. V(rebuild) writes it anew, V(ignore) leaves it as it is.
+    Ignition runs on a guest's first boot alone, so a guest that has been started does not follow it.
 """)
 
 WAIT_FOR = rows("""
@@ -146,6 +161,9 @@ DEVICES = rows(
 - cloud_init  dict  -  fields=cloud_init
     A NoCloud seed for cloud-init, made as a volume and attached as a cdrom. The same content gives the same
     bytes.
+- ignition  dict  -  fields=ignition
+    A config for Ignition (Fedora CoreOS, Flatcar), kept as a volume and handed to the guest by QEMU's fw_cfg as
+    V(opt/com.coreos/config).
 - xml  text  -
     libvirt's own domain XML. Its elements count as declared; typed fields win over it. A new guest that is
     declared with it gets none of this collection's default devices.
@@ -203,6 +221,7 @@ DEVICES = rows(
     pstore=peripherals.PSTORE,
     cryptos=peripherals.CRYPTOS,
     cloud_init=CLOUD_INIT,
+    ignition=IGNITION,
     wait_for=WAIT_FOR,
 )
 
