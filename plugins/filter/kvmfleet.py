@@ -11,7 +11,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import values
-from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import placement
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import links, placement
 
 
 def size_bytes(size: Any) -> int:
@@ -96,9 +96,25 @@ def _size(item: Mapping[str, Any], missing: placement.Size) -> placement.Size:
     )
 
 
+def host_links(declared: Sequence[Mapping[str, Any]], renderer: str) -> dict[str, str]:
+    """The files of a renderer, by path, that make these bridges, bonds and VLANs."""
+    if renderer not in links.RENDERERS:
+        raise AnsibleFilterError(f"host_links: {renderer} is none of {', '.join(links.RENDERERS)}")
+    try:
+        return links.files(declared, renderer)
+    except ValueError as error:
+        raise AnsibleFilterError(f"host_links: {error}") from None
+
+
 class FilterModule:
     """The filters of this collection."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"size_bytes": size_bytes, "size_text": size_text, "guests_of": guests_of, "placed": placed}
+        return {
+            "size_bytes": size_bytes,
+            "size_text": size_text,
+            "guests_of": guests_of,
+            "placed": placed,
+            "host_links": host_links,
+        }
