@@ -55,6 +55,12 @@ def test_external_snapshots(host: Host, name: str, pool: str, tiny: dict[str, An
         lambda: host.virsh(f'qemu-agent-command {domain} \'{{"execute":"guest-ping"}}\'', check=False), "the agent", 60
     )
     base = f"{AREA}/{name}/{domain}-vda.qcow2"
+    # The volume grows under the guest: its kernel sees that, and it has run on.
+    up = float(host.inside(domain, "cat /proc/uptime").split()[0])
+    host.converge("volume", name=f"{domain}-vda.qcow2", pool=pool, size="16 MiB")
+    seen = host.inside(domain, "cat /sys/block/vda/size /proc/uptime").split()
+    assert int(seen[0]) * 512 == 16 << 20
+    assert float(seen[1]) > up
     host.converge("snapshot", domain=domain, name="rest", disk_only=True, quiesce=True)
     on_top = host.see().domain(domain, "devices/disk/source/@file", "live")
     assert on_top != base

@@ -144,7 +144,7 @@ def _from_volume(declared: Declared, size: int | None, where: str, site: Site, n
     option = "clone" if declared.get("clone") else "backing" if declared.get("backing") else None
     if option is None:
         return {}
-    pool = (declared.get("backing_pool") if option == "backing" else None) or declared["pool"]
+    pool = declared.get(option + "_pool") or declared["pool"]
     name = declared[option]
     planned = site.volumes.get((pool, name))
     known = site.volume(pool, name)
@@ -282,9 +282,9 @@ def backing_order(declared: Mapping[tuple[str, str], Declared], problems: Proble
         seen.add(key)
         above.append(key)
         item = declared[key]
-        for option, pool in (("clone", item["pool"]), ("backing", item.get("backing_pool") or item["pool"])):
+        for option in ("clone", "backing"):
             if item.get(option):
-                visit((pool, item[option]))
+                visit((item.get(option + "_pool") or item["pool"], item[option]))
         above.pop()
         order.append(item)
 

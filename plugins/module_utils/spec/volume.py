@@ -84,7 +84,9 @@ FIELDS = rows("""
     - validate_certs  bool  -  create
         Whether the server has to prove who it is. It has to when left out.
 - clone  name  -  create
-    Name of a volume of the same pool that is copied.
+    Name of a volume that is copied.
+- clone_pool  name  -  create
+    Pool of O(clone); O(pool) when left out.
 - backing  name  -  create
     Name of a volume that this one is an overlay on. The backing volume is never written to.
 - backing_pool  name  -  create
