@@ -95,6 +95,7 @@ def test_three_tier(examples: Examples, name: str, pool: str, subnet: str, tiny:
     ran = {task["host"]: task["result"]["stdout"].strip() for task in done.tasks if task["host"].startswith(name)}
     assert set(ran) == {f"{name}-{tier}" for tier in ("web", "app", "db")}
     assert set(ran.values()) == {host.inside(f"{name}-db", "uname -r").strip()}
+    assert host.inside(f"{name}-db", "ls /sys/block").split() == ["vda", "vdb"]
     host.sh(f"rm {AREA}/{name}.img")
 
 
