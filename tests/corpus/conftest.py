@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 pytest.register_assert_rewrite("on_lab", "fleet")
 
-from fleet import ROOT, Host, make_ready  # noqa: E402
+from fleet import NAMES, ROOT, Host, make_ready, scheduling_by_host  # noqa: E402
 
 COUNT = "corpus"
 
@@ -48,10 +48,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 terminalreporter.write_line(f"corpus: {line}")
 
 
-HOSTS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("host1", "host2")]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With xdist, what is on a host is declared and removed by one worker alone."""
+    return scheduling_by_host(config, log)
 
 
-@pytest.fixture(scope="session", params=HOSTS)
+@pytest.fixture(scope="session", params=NAMES)
 def host(request: pytest.FixtureRequest) -> Host:
     """A host of the lab, made ready as for the integration tests."""
     inventory = ROOT / ".lab" / "inventory.yml"

@@ -8,7 +8,6 @@ $KVMFLEET_TEST_HOSTS names two hosts of the lab's inventory, the first one for m
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +20,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 pytest.register_assert_rewrite("fleet")
 
-from fleet import AREA, ROOT, Host, make_ready  # noqa: E402
+from fleet import AREA, NAMES, ROOT, Host, make_ready, scheduling_by_host  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LAB = ROOT / ".lab"
-NAMES = os.environ.get("KVMFLEET_TEST_HOSTS", "host1,host2").split(",")
 # Removes all that a test can have made. A pool goes with its directory only below the tests' own area.
 SWEEP = """
 for name in $(virsh -q list --all --name | grep ^it); do
@@ -54,28 +52,21 @@ rm -rf AREA/it*
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of these tests."""
     config.addinivalue_line("markers", "both: run on both hosts, not only on the first one")
+    config.addinivalue_line("markers", "newer: run on the second host, whose libvirt is the newer one")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that takes a host runs on the first one, those marked `both` on the second one as well."""
+    """Every test that takes a host runs on the first, those marked `both` on the second too, `newer` there alone."""
     if "host" in metafunc.fixturenames:
-        both = metafunc.definition.get_closest_marker("both") is not None
-        metafunc.parametrize("host", NAMES if both else NAMES[:1], indirect=True, scope="session")
+        marked = [name for name in ("both", "newer") if metafunc.definition.get_closest_marker(name) is not None]
+        names = {"both": NAMES, "newer": NAMES[-1:]}[marked[0]] if marked else NAMES[:1]
+        metafunc.parametrize("host", names, indirect=True, scope="session")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With xdist, each host has a worker of its own: two tests at once would find each other's objects.
-
-    xdist's own --dist loadgroup does nothing with pytest 9: a test's node id is no longer taken from its item.
-    """
-    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    class ByHost(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
-        def _split_scope(self, nodeid: str) -> str:
-            return next(name for name in NAMES if name in nodeid.rpartition("[")[2].rstrip("]").split("-"))
-
-    return ByHost(config, log)
+    """With xdist, each host has a worker of its own: two tests at once would find each other's objects."""
+    return scheduling_by_host(config, log)
 
 
 class Lab(NamedTuple):

@@ -28,6 +28,7 @@ PACKAGES = (
     "qemu-system-x86 qemu-utils libvirt-clients libvirt-daemon-system virtinst python3-libvirt python3-lxml"
     " python3-pycdlib iptables dnsmasq-base ovmf swtpm swtpm-tools"
 )
+NAMES = os.environ.get("KVMFLEET_TEST_HOSTS", "host1,host2").split(",")
 AREA = "/srv/kvmfleet-test"
 """What tests put on a host is below this directory, or has a name that begins with the test's prefix."""
 
@@ -328,6 +329,21 @@ def until(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
             return value
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.2)
+
+
+def scheduling_by_host(config: Any, log: Any) -> Any:
+    """How xdist hands tests out: those of a host one after the other, all others as they come.
+
+    xdist's own --dist loadgroup does nothing with pytest 9: a test's node id is no longer taken from its item.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    class ByHost(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            words = nodeid.rpartition("[")[2].rstrip("]").split("-")
+            return next((name for name in NAMES if name in words), nodeid)
+
+    return ByHost(config, log)
 
 
 def make_ready(host: Host) -> None:

@@ -63,7 +63,7 @@ def _corpus(run: Run, *options: str) -> list[Outcome]:
     trouble = lab.up(run)
     if trouble:
         return [trouble]
-    outcomes = _pytest("corpus", run, "-n", "2", "--dist", "loadgroup", *options, timeout=2400)
+    outcomes = _pytest("corpus", run, "-n", "2", *options, timeout=2400)
     for line in run.log("corpus").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("corpus: "):
             print("  " + line.partition(": ")[2], flush=True)
