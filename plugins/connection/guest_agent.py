@@ -153,7 +153,8 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.plugins.connection import ConnectionBase, ensure_connect
 from ansible.utils.display import Display
 
-from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import agent, guest_shell
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import agent
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import guest_shell
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils.hypervisor import (
     Guest,
     MissingLibrary,

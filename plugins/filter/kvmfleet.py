@@ -11,7 +11,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import values
-from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import links, placement
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import links, placement, rendering
 
 
 def size_bytes(size: Any) -> int:
@@ -66,6 +66,26 @@ def _address(guest: Mapping[str, Any]) -> str | None:
     return next(iter([*known, *declared]), None)
 
 
+def known_hosts(declared: Any, port: int = 22) -> list[str]:
+    """Lines for ssh's known_hosts: the keys of the guests that a module returned, under their names and addresses."""
+    lines = []
+    for guest in _domains(declared):
+        names = [guest["name"], *(guest.get("addresses") or [])]
+        hosts = ",".join(name if port == 22 else f"[{name}]:{port}" for name in names)
+        lines += [f"{hosts} {key}" for key in guest.get("host_keys") or []]
+    return lines
+
+
+def stack_xml(declared: Any, arch: str = "x86_64", kvm: bool = True) -> dict[str, dict[str, str]]:
+    """The definitions that a stack makes on a host which has nothing yet, as libvirt's XML."""
+    if not isinstance(declared, Mapping):
+        raise AnsibleFilterError("stack_xml takes a stack: a mapping of domains, networks and so on")
+    try:
+        return rendering.rendered(declared, arch, kvm)
+    except rendering.Wrong as error:
+        raise AnsibleFilterError(f"stack_xml: {error}") from None
+
+
 def placed(
     guests: Any,
     hosts: Any,
@@ -115,6 +135,8 @@ class FilterModule:
             "size_bytes": size_bytes,
             "size_text": size_text,
             "guests_of": guests_of,
-            "placed": placed,
             "host_links": host_links,
+            "known_hosts": known_hosts,
+            "placed": placed,
+            "stack_xml": stack_xml,
         }

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from .apply import apply_plan
 from .host.connection import Connection
 from .host.read import Lease, Scope, read_host, read_leases
-from .host.wait import until_ready
+from .host.ready import until_ready
+from .outcome import Told
 from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
 from .plan.problem import Declined
 from .plan.stack import Earlier, Stack, plan_stack
@@ -24,19 +25,19 @@ def converge(
     awaited: list[Awaited],
     parallel: int,
     stop: bool,
-) -> tuple[Plan, dict[Id, Result], dict[str, list[str]]]:
-    """Make a plan true. Returns the plan with what still waits then, what became of each object, and the addresses of
-    the guests that were waited for.
+) -> tuple[Plan, dict[Id, Result], Told]:
+    """Make a plan true. Returns the plan with what still waits then, what became of each object, and what is known
+    of the guests that were waited for.
     """
     stale = _stale_leases(connection, earlier.plan, awaited)
     results = apply_plan(connection, earlier.plan, parallel, stop)
     after, results = _verified(connection, stack, scope, earlier, results)
     if any(result.error for result in results.values()):
         return after, results, {}
-    late, addresses = until_ready(connection, awaited, stale)
-    for name, sentence in late.items():
+    ready = until_ready(connection, awaited, stale)
+    for name, sentence in ready.late.items():
         results[("domain", name)] = results.get(("domain", name), Result(False, (), None))._replace(error=sentence)
-    return after, results, addresses
+    return after, results, ready.told
 
 
 def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) -> frozenset[Lease]:

@@ -25,16 +25,22 @@ class Outcome(NamedTuple):
     errors: list[str]
 
 
-def outcome_of(plan: Plan, results: Mapping[Id, Result], addresses: Mapping[str, list[str]]) -> Outcome:
-    """Tell about a plan. results: what became of it; empty in check mode, where the plan itself is the answer."""
-    objects = [_object(item, results.get(item.id), addresses, bool(results)) for item in plan.objects]
+# What is found out about a guest: its name in the result → lines of text.
+Told = Mapping[str, Mapping[str, list[str]]]
+
+
+def outcome_of(plan: Plan, results: Mapping[Id, Result], told: Told) -> Outcome:
+    """Tell about a plan. results: what became of it; empty in check mode, where the plan itself is the answer.
+    told: of each guest, what else is known: addresses, host_keys.
+    """
+    objects = [_object(item, results.get(item.id), told, bool(results)) for item in plan.objects]
     errors = [result.error for result in results.values() if result.error]
     changed = any(entry["changed"] for entry in objects)
     diff = {"before": _text(plan, 1), "after": _text(plan, 2)} if plan.changed else {"before": "", "after": ""}
     return Outcome(changed, objects, diff, _sentence(objects, errors), errors)
 
 
-def _object(item: ObjectPlan, result: Any, addresses: Mapping[str, list[str]], applied: bool) -> dict[str, Any]:
+def _object(item: ObjectPlan, result: Any, told: Told, applied: bool) -> dict[str, Any]:
     changed = result.done if applied and result is not None else bool(item.changes)
     entry: dict[str, Any] = {
         "kind": item.kind,
@@ -54,7 +60,7 @@ def _object(item: ObjectPlan, result: Any, addresses: Mapping[str, list[str]], a
         entry["attached"] = list(item.facts.get("attached", ()))
     if item.kind == "domain":
         entry["uuid"] = item.facts.get("uuid")
-        entry["addresses"] = list(addresses.get(item.name, []))
+        entry.update({"addresses": [], **told.get(item.name, {})})
     return entry
 
 

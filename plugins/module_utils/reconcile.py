@@ -46,13 +46,13 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         # Imported here: a run that changes nothing, which is most of them, is spared the source of all that acts.
         from .converge import converge  # noqa: PLC0415
 
-        after, results, addresses = converge(
+        after, results, told = converge(
             connection, stack, scope, Earlier(plan, host), awaited, run.parallel, run.on_error == "stop"
         )
         if any(result.error for result in results.values()):
             # What failed is to be told, and it may be the daemon: nothing more is asked of it.
-            return outcome_of(after, results, addresses)
-        return outcome_of(after, results, dict(_addresses(connection, plan), **addresses))
+            return outcome_of(after, results, told)
+        return outcome_of(after, results, dict(_addresses(connection, plan), **told))
     finally:
         connection.close()
 
@@ -146,6 +146,9 @@ def _judge(plan: Plan, host: Host) -> None:
     problems.raise_any()
 
 
+AWAITED = ("address", "agent", "ssh", "cloud_init", "host_keys")
+
+
 def guests_awaited(stack: Stack, plan: Plan) -> list[Awaited]:
     """The guests whose declaration asks to wait, and which will run."""
     plans = {item.name: item for item in plan.objects if item.kind == "domain"}
@@ -153,19 +156,21 @@ def guests_awaited(stack: Stack, plan: Plan) -> list[Awaited]:
     for item in stack.get("domains") or []:
         wish = item.get("wait_for") or {}
         # A guest that waits for its new name runs under the old one.
-        plan = plans[item["name"]]
-        if (wish.get("address") or wish.get("agent")) and plan.state == "running" and "called" not in plan.facts:
-            macs = tuple(plans[item["name"]].facts.get("macs", ()))
-            found.append(Awaited(item["name"], macs, bool(wish["address"]), bool(wish["agent"]), wish["timeout"]))
+        guest = plans[item["name"]]
+        what = frozenset(name for name in AWAITED if wish.get(name))
+        if what and guest.state == "running" and "called" not in guest.facts:
+            macs = tuple(guest.facts.get("macs", ()))
+            found.append(Awaited(item["name"], macs, what, wish["timeout"], wish["ssh_port"]))
     return found
 
 
-def _addresses(connection: Connection, plan: Plan) -> dict[str, list[str]]:
+def _addresses(connection: Connection, plan: Plan) -> dict[str, dict[str, list[str]]]:
     """Addresses of the running guests of this plan by guest, as the networks' leases tell them."""
     running = [item for item in plan.objects if item.kind == "domain" and item.state == "running"]
     if not running:
         return {}
     leases = read_leases(connection)
     return {
-        item.name: [lease.address for lease in leases if lease.mac in item.facts.get("macs", ())] for item in running
+        item.name: {"addresses": [lease.address for lease in leases if lease.mac in item.facts.get("macs", ())]}
+        for item in running
     }

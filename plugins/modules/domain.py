@@ -100,6 +100,12 @@ objects:
       elements: str
       returned: for domains
       sample: [192.168.122.10]
+    host_keys:
+      description: Public host keys of the guest's ssh server, where they were waited for; the filter P(kvmfleet.libvirt.known_hosts#filter) takes them.
+      type: list
+      elements: str
+      returned: for domains with wait_for.host_keys
+      sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDGs8]
 problems:
   description: Everything that is wrong with the declaration; nothing was changed then.
   returned: when the declaration cannot be carried out

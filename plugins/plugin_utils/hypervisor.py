@@ -6,35 +6,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shlex
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import STATES
-
-from .agent import Refused, Unreachable
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.agent import Unreachable
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.agent import GuestAgent
 
 try:
     import libvirt
-    import libvirt_qemu
 except ImportError as error:
-    libvirt = libvirt_qemu = None
+    libvirt = None
     LIBVIRT_ERROR: str | None = str(error)
 else:
     LIBVIRT_ERROR = None
-
-CHANNEL = "org.qemu.guest_agent.0"
-
-# What the agent says of a command that its configuration forbids (QEMU 5 and later), or that it does not know.
-_FORBIDDEN = re.compile(r"has been disabled|not allowed|has not been found|CommandNotFound", re.IGNORECASE)
-_REFUSED = "unable to execute QEMU agent command"
 
 
 class MissingLibrary(Exception):
@@ -113,43 +103,12 @@ def shared(uri: str, persist: int, timeout: int, scripts: str, sockets: str) -> 
     return uri + ("&" if urlsplit(uri).query else "?") + "command=" + quote(str(path))
 
 
-class Guest:
-    """A guest on an open connection. ask() is what the agent's commands go through."""
+class Guest(GuestAgent):
+    """The agent of a guest on a connection of its own."""
 
     def __init__(self, opened: Any, domain: Any, timeout: int) -> None:
-        self.timeout = timeout
+        super().__init__(domain, timeout)
         self._opened = opened
-        self._domain = domain
-
-    def ask(self, command: str, arguments: Mapping[str, Any]) -> Any:
-        """What the agent returns for a command. Raises Refused and Unreachable."""
-        question = json.dumps({"execute": command, "arguments": arguments} if arguments else {"execute": command})
-        try:
-            answer = libvirt_qemu.qemuAgentCommand(self._domain, question, self.timeout, 0)
-        except libvirt.libvirtError as error:
-            message = str(error.get_error_message() or error)
-            if _REFUSED not in message:
-                raise Unreachable(self._reason(message)) from error
-            if _FORBIDDEN.search(message):
-                raise Unreachable(forbidden(command, message)) from error
-            raise Refused(message.partition(f"{_REFUSED} ")[2] or message) from error
-        return json.loads(answer)["return"]
-
-    def _reason(self, message: str) -> str:
-        """Why the agent cannot be asked, in words that say what to do."""
-        try:
-            state = STATES.get(self._domain.state()[0], "stopped")
-            text = self._domain.XMLDesc(0)
-        except libvirt.libvirtError:
-            return message
-        if state != "running":
-            return f"it is {state}, not running"
-        channel = re.search(rf"<target [^>]*name='{re.escape(CHANNEL)}'[^>]*>", text)
-        if channel is None:
-            return f"it has no channel {CHANNEL} for its agent"
-        if "state='connected'" not in channel.group():
-            return "its agent is not connected; is qemu-guest-agent installed and running in the guest?"
-        return f"its agent does not answer ({message})"
 
     def close(self) -> None:
         """Close the connection; nothing can go wrong that a user should hear of."""
@@ -157,14 +116,6 @@ class Guest:
             self._opened.close()
         except libvirt.libvirtError:
             return
-
-
-def forbidden(command: str, message: str) -> str:
-    """What to tell a user whose guest's agent does not carry out a command."""
-    return (
-        f"its agent does not allow {command}: {message.partition(': ')[2] or message}. Some distributions forbid it in the "
-        "agent's own configuration: --block-rpcs, --blacklist or --allow-rpcs in /etc/sysconfig/qemu-ga or in qemu-ga.conf"
-    )
 
 
 def open_guest(uri: str, name: str, timeout: int) -> Guest:

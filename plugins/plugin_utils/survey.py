@@ -20,8 +20,10 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import STATES
+
 from .found import Guest, Wanted, addresses, guest_of, is_wanted
-from .hypervisor import STATES, libvirt
+from .hypervisor import libvirt
 
 # libvirt's daemon works on five requests of a client at once (max_client_requests); one is left for others.
 AT_ONCE = 4

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fleet import ROOT, Host, Task, until
+from fleet import ROOT, Host, Task
+
+from ansible_collections.kvmfleet.libvirt.plugins.filter.kvmfleet import known_hosts
 
 
 @pytest.mark.skipif(not (ROOT / "roles" / "debian_image" / "tasks").exists(), reason="there is no role debian_image")
@@ -33,19 +35,22 @@ def test_a_debian_guest_answers_as_declared(
             },
         },
         "state": "running",
-        "wait_for": {"address": True, "agent": True, "timeout": 400},
+        "wait_for": {"ssh": True, "cloud_init": True, "host_keys": True, "timeout": 600},
     }
     (run,) = host.play(Task("domain", declared))
     assert not run.failed, run.data
     assert f"{subnet}.10" in run.objects[f"domain {name}"]["addresses"]
+    known = tmp_path / "known_hosts"
+    known.write_text("\n".join(known_hosts(run.data)) + "\n")
     jump = ["ssh", "-F", str(host.inventory.with_name("ssh_config")), "-J", host.name, "-i", str(key)]
-    jump += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    # Its key was read through its agent: nothing is trusted at first sight.
+    jump += ["-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={known}"]
 
     def login() -> str:
         done = subprocess.run([*jump, f"it@{subnet}.10", "hostname"], capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    assert until(login, "cloud-init's user logs in", 240) == name
+    assert login() == name
     assert host.agent(name, "guest-get-osinfo")["id"] == "debian"
     host.converge("domain", changed=False, **declared)
     stopped = host.converge("domain", name=name, state="stopped", timeout=120)

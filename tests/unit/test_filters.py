@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,68 @@ def test_what_cannot_be_placed_is_an_error() -> None:
         kvmfleet.placed([{"name": "a", "memory": "2 GiB"}], {"h": {"memory": "1 GiB"}})
     with pytest.raises(AnsibleFilterError, match=r"several guests: \['a'\]"):
         kvmfleet.placed([{"name": "a"}, {"name": "a"}], ["h"])
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDGs8"
+
+
+def test_known_hosts_has_a_line_for_each_key_under_all_names() -> None:
+    told = {
+        "objects": [
+            {"kind": "network", "name": "lan"},
+            {
+                "kind": "domain",
+                "name": "web1",
+                "addresses": ["10.0.0.2", "fd00::2"],
+                "host_keys": [KEY, "ssh-rsa AAAAB3"],
+            },
+            {"kind": "domain", "name": "web2", "addresses": ["10.0.0.3"]},
+        ]
+    }
+    assert kvmfleet.known_hosts(told) == [f"web1,10.0.0.2,fd00::2 {KEY}", "web1,10.0.0.2,fd00::2 ssh-rsa AAAAB3"]
+    assert kvmfleet.known_hosts([told["objects"][1]], 2222)[0] == f"[web1]:2222,[10.0.0.2]:2222,[fd00::2]:2222 {KEY}"
+
+
+def test_a_stack_as_xml() -> None:
+    stack = {
+        "networks": [{"name": "lan", "bridge": {"name": "br9"}}],
+        "domains": [
+            {
+                "name": "web1",
+                "memory": "1 GiB",
+                "disks": [
+                    {"target": "vda", "image": "debian.qcow2", "size": "10 GiB"},
+                    {"target": "vdb", "volume": "data.raw", "pool": "fast"},
+                ],
+                "interfaces": [{"network": "lan"}, {"network": "elsewhere"}],
+                "cloud_init": {"user_data": {"hostname": "web1"}},
+            },
+            {"name": "old", "state": "absent"},
+        ],
+    }
+    found = kvmfleet.stack_xml(stack)
+    assert {kind: sorted(items) for kind, items in found.items()} == {"networks": ["lan"], "domains": ["web1"]}
+    root = ET.fromstring(found["domains"]["web1"])
+    assert [node.get("file") for node in root.iterfind("devices/disk/source")] == [
+        "/var/lib/libvirt/images/web1-vda.qcow2",
+        "/var/lib/libvirt/images/fast/data.raw",
+        "/var/lib/libvirt/images/web1-seed.iso",
+    ]
+    assert [node.get("network") for node in root.iterfind("devices/interface/source")] == ["lan", "elsewhere"]
+    assert root.get("type") == "kvm"
+    emulated = kvmfleet.stack_xml(stack, kvm=False)["domains"]["web1"]
+    assert ET.fromstring(emulated).get("type") == "qemu"
+
+
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ({"domains": [{"name": "a", "memory": "lots"}]}, "domain a: memory: 'lots' is not a size"),
+        ({"domains": [{"memory": "1 GiB"}]}, "missing required arguments: name"),
+        ({"guests": []}, "stack_xml: there is no option guests$"),
+        ([], "stack_xml takes a stack"),
+    ],
+)
+def test_a_wrong_stack_has_no_xml(stack: object, told: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=told):
+        kvmfleet.stack_xml(stack)

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import agent, guest_shell, hypervisor
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import agent
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import agent as host_agent
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import guest_shell, hypervisor
 
 MARK = "kvmfleet-mark"
 PASSWORD = "s3cret"
@@ -227,7 +229,7 @@ def test_a_guest_is_reached_through_its_hypervisor(uri: str, option: str | None)
 
 
 def test_what_an_agent_forbids_is_said_with_where_to_allow_it() -> None:
-    said = hypervisor.forbidden(
+    said = host_agent.forbidden(
         "guest-exec", "unable to execute QEMU agent command 'guest-exec': Command guest-exec has been disabled"
     )
     assert said.startswith("its agent does not allow guest-exec: Command guest-exec has been disabled")

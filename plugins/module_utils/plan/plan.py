@@ -79,13 +79,15 @@ class Plan(NamedTuple):
 
 
 class Awaited(NamedTuple):
-    """A guest that somebody waits for. macs: its interfaces; address, agent: what for; timeout: in seconds."""
+    """A guest that somebody waits for. macs: its interfaces. what: any of address, agent, ssh, cloud_init, host_keys.
+    timeout: in seconds. ssh_port: where its ssh listens.
+    """
 
     name: str
     macs: tuple[str, ...]
-    address: bool
-    agent: bool
+    what: frozenset[str]
     timeout: int
+    ssh_port: int
 
 
 class Result(NamedTuple):

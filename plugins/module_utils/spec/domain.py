@@ -38,11 +38,20 @@ IGNITION = rows("""
 """)
 
 WAIT_FOR = rows("""
-- address  bool  -  default=false
+- address  bool  -  live default=false
     Wait until an address of the guest is known (DHCP lease, or guest agent).
-- agent  bool  -  default=false
+- agent  bool  -  live default=false
     Wait until the QEMU guest agent answers.
-- timeout  int  -  default=300
+- ssh  bool  -  live default=false
+    Wait until an ssh server answers at an address of the guest. It is asked from the machine that the module runs on.
+- ssh_port  int  -  live default=22
+    Port of that server.
+- cloud_init  bool  -  live default=false
+    Wait until cloud-init came to its end, which the QEMU guest agent tells. If it failed, so does the task, with its message.
+- host_keys  bool  -  live default=false
+    Wait until the public host keys of the guest's ssh server are there, once all else is that is waited for. They are read
+    through the QEMU guest agent and returned as C(host_keys) of the guest, so that nothing has to be trusted blindly.
+- timeout  int  -  live default=300
     Seconds to wait at the most.
 """)
 

@@ -38,6 +38,10 @@ class Unreachable(Exception):
     """The agent cannot be asked, or the answer is lost. The message says why."""
 
 
+class Forbidden(Unreachable):
+    """The agent's own configuration forbids a command. The message says which, and where that is set."""
+
+
 class Overdue(Exception):
     """A program still runs after the time that it had. pid: its number in the guest."""
 
