@@ -23,7 +23,6 @@ def normal_domain(root: tree.Element) -> None:
         _number_ports(root.findall(f"devices/{tag}"))
     _primary_video_first(root)
     _model_of_panic(root)
-    _one_scheduler_each(root)
     _only_its_processors(root)
     _whole_numa(root)
     _lun_of_iscsi(root)
@@ -79,22 +78,6 @@ def _model_of_panic(root: tree.Element) -> None:
         if node.get("model") is None:
             model = "pvpanic" if arch not in ("x86_64", "i686") else "isa"
             node.set("model", "s390" if arch.startswith("s390") else "pseries" if "pseries" in machine else model)
-
-
-def _one_scheduler_each(root: tree.Element) -> None:
-    """There is one scheduler for each processor and I/O thread, in their order (virDomainCputuneDefFormat)."""
-    for tag, name in (("vcpusched", "vcpus"), ("iothreadsched", "iothreads")):
-        nodes = root.findall(f"cputune/{tag}")
-        each = []
-        for node in nodes:
-            numbers = VALUES["cpuset"].same(node.get(name) or "")
-            if isinstance(numbers, str) or len(numbers) > MOST:
-                return
-            each += [(number, dict(node.attrib, **{name: str(number)})) for number in numbers]
-        for _number, attributes in sorted(each, key=lambda pair: pair[0]):
-            nodes[0].addprevious(tree.element(tag, None, **attributes))
-        for node in nodes:
-            tree.remove(node)
 
 
 def _only_its_processors(root: tree.Element) -> None:
