@@ -252,6 +252,9 @@ class Connection(ConnectionBase):
             self._complain(become, out + err)
         if prompt is not None:
             err = err.replace(prompt.text.encode(), b"", 1).lstrip() if prompt.text != ":" else err
+            # What comes before is not the command's: busybox asks on the standard output.
+            before, mark, told = out.partition(prompt.success.encode())
+            out = mark + told or before
         return status, out, err
 
     def _complain(self, become: Any, told: bytes) -> None:

@@ -55,7 +55,9 @@ options:
     elements: str
     default: []
   host_uri:
-    description: An expression that gives the URI of each of O(hosts) from its variables, C(inventory_hostname) among them.
+    description:
+      - An expression that gives the URI of each of O(hosts) from its variables, C(inventory_hostname) among them.
+      - libvirt starts ssh itself and takes no options for it, so C(ansible_ssh_common_args) does not count. What it says belongs into C(~/.ssh/config).
     type: str
     default: >-
       'qemu:///system' if ansible_connection | default('') == 'local' else

@@ -42,6 +42,14 @@ print(connection.exec_command("ls -A /tmp | grep -c kvmfleet")[1].decode())
 connection.close()
 """
 
+# A user, and a root with a password; busybox asks for it as su of others does. Without single quotes, in which it travels.
+USERS = """
+echo "root:HASH:0:0:root:/root:/bin/sh" >/etc/passwd
+echo "it:x:1000:1000:it:/tmp:/bin/sh" >>/etc/passwd
+echo root:x:0: >/etc/group; echo it:x:1000: >>/etc/group
+chmod u+s /bin/busybox; chmod 1777 /tmp; mkdir -p /root
+"""
+
 
 @pytest.mark.both
 def test_commands_and_files_of_any_size(
@@ -79,6 +87,33 @@ def test_commands_and_files_of_any_size(
     assert "/no/such cannot be read" in missing
     # The one that is there belongs to the command that counts.
     assert left == "1"
+
+
+def test_a_user_becomes_root_with_a_password(
+    host: Host, name: str, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The right password is given when it is asked for, and a wrong one or none is told as such; it is never shown."""
+    host.run("domain", name=name, **tiny, state="running", wait_for=READY)
+    hashed = host.sh("openssl passwd -6 s3cret-right").strip()
+    host.inside(name, USERS.replace("HASH", hashed.replace("$", "\\$")))
+    hosts = inventory(tmp_path, reach(host, monkeypatch, tmp_path), {name: {"ansible_remote_tmp": "/tmp"}})
+    ask = {"ansible.builtin.raw": "id -u; echo of $USER"}
+    become = {"become": True, "become_method": "ansible.builtin.su"}
+    answers = play(
+        host,
+        hosts,
+        name,
+        ask,
+        {**ask, **become, "vars": {"ansible_become_password": "s3cret-right"}},
+        {**ask, **become, "vars": {"ansible_become_password": "s3cret-wrong"}},
+        vars={"ansible_user": "it"},
+    )
+    (_ok, plain), (status, root), (refused, wrong) = answers
+    assert plain["stdout_lines"] == ["1000", "of it"]
+    assert (status, root["stdout_lines"]) == ("ok", ["0", "of root"])
+    assert refused == "failed"
+    assert "s3cret" not in str(answers)
+    assert "ncorrect" in str(wrong)
 
 
 def test_a_guest_that_cannot_be_reached_says_why(

@@ -38,11 +38,14 @@ def test_guests_are_found_with_their_addresses_and_reached(
     tags = '<guest><tag>island</tag><entry key="owner">{{ 1/0 }}</entry></guest>'
     host.virsh(f"metadata {name}c urn:kvmfleet:libvirt:guest --key guest --set '{tags}' --live --config")
     host.inside(f"{name}b", f"for n in /sys/class/net/e*; do ip address add {subnet}.50/24 dev ${{n##*/}}; done")
-    uri = reach(host, monkeypatch, tmp_path)
+    reach(host, monkeypatch, tmp_path)
     found = tmp_path / "x.guests.yml"
+    # The host as Ansible knows it, by a pattern.
+    hosts: dict[str, Any] = {"hosts": f"kvm_hosts:&{host.name}", "inventory": [str(host.inventory)]}
+    hosts["host_uri"] = "'qemu+ssh://' ~ ansible_user ~ '@' ~ inventory_hostname ~ '/system'"
     found.write_text(
         yaml.safe_dump(
-            {"plugin": "kvmfleet.libvirt.guests", "uris": [uri], "names": [f"{name}*"], "agent": "always", "jump": True}
+            {"plugin": "kvmfleet.libvirt.guests", **hosts, "names": [f"{name}*"], "agent": "always", "jump": True}
         )
     )
     told = play(
