@@ -95,6 +95,15 @@ def test_imports_point_one_way(file: Path) -> None:
         assert not others & {"libvirt", "libvirt_qemu"}
 
 
+def test_nothing_of_ansible_s_is_needed_on_the_host_but_basic() -> None:
+    """What else a file imports of it is not there where the kept library runs: only `runner.py` goes over the wire."""
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            assert {name for name in names if name.startswith("ansible")} <= {"ansible.module_utils.basic"}, file
+
+
 def test_modules_are_documentation_and_wiring() -> None:
     for file in (PLUGINS / "modules").glob("*.py"):
         parsed = ast.parse(file.read_text(encoding="utf-8"))
