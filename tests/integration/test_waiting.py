@@ -42,7 +42,7 @@ def test_guests_are_waited_for_together(host: Host, name: str, tiny: dict[str, A
         assert told.objects[f"domain {guest}"]["addresses"]
 
 
-def test_a_failed_cloud_init_is_told_at_once(host: Host, name: str, tiny: dict[str, Any]) -> None:
+def test_a_cloud_init_that_failed_or_does_not_run_is_told_at_once(host: Host, name: str, tiny: dict[str, Any]) -> None:
     host.run("domain", name=name, **tiny, state="running", wait_for={"agent": True, "timeout": 180})
     tell(host, name, "/run/cloud-init/result.json", '{"v1": {"errors": ["runcmd failed: no such program"]}}')
     began = time.monotonic()
@@ -50,6 +50,11 @@ def test_a_failed_cloud_init_is_told_at_once(host: Host, name: str, tiny: dict[s
     (failed,) = host.play(task)
     assert failed.failed
     assert f"guest {name}: cloud-init failed: runcmd failed: no such program" in failed.msg
+    move = "rm /run/cloud-init/result.json; touch /run/cloud-init/disabled"
+    host.agent(name, "guest-exec", path="/bin/sh", arg=["-c", move])
+    (disabled,) = host.play(task)
+    assert disabled.failed
+    assert f"guest {name}: cloud-init does not run in this boot" in disabled.msg
     assert time.monotonic() - began < 60
 
 

@@ -29,6 +29,7 @@ AT_ONCE = 16
 
 # Where cloud-init tells of this boot (its documentation, "Boot stages" and "cloud-init analyze").
 RESULT = "/run/cloud-init/result.json"
+DISABLED = "/run/cloud-init/disabled"
 KEYS = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
 _KEY = re.compile(r"^(ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+")
 # What GLib and Windows say of a file that is not there.
@@ -125,9 +126,15 @@ def _answers(asked: GuestAgent, domain: Any) -> bool:
 
 
 def _cloud_init_ended(asked: GuestAgent, domain: Any) -> bool:
-    """Whether cloud-init came to its end in this boot. Raises Hopeless, with its own words, when it failed."""
+    """Whether cloud-init came to its end in this boot. Raises Hopeless when it will not run, or failed, with its own words."""
     text = _file(asked, domain, RESULT)
     if text is None:
+        # Its systemd generator decides that before anything else of the guest runs, the agent included.
+        if _file(asked, domain, DISABLED) is not None:
+            raise Hopeless(
+                f"cloud-init does not run in this boot ({DISABLED} is there): it found no seed, or it is disabled by "
+                "/etc/cloud/cloud-init.disabled or on the kernel's command line"
+            )
         return False
     try:
         result = json.loads(text)["v1"]
