@@ -42,6 +42,8 @@ _ASKED = """
 [ "$d" ] || { echo "there is no place for files in the guest, which a become password needs" >&2; exit 1; }
 IFS= read -r password
 mkfifo "$d/in" || exit 1
+# Both are there before they are looked into: the command may not have begun yet.
+: >"$d/out" 2>"$d/err"
 { run <"$d/in" >"$d/out" 2>"$d/err"; echo $? >"$d/status"; } &
 exec 3>"$d/in"
 n=0 sent=0
