@@ -23,6 +23,7 @@ from stages import (
     shut_down,
     started,
     unchanged,
+    uploaded,
 )
 
 Stage = Callable[[int], list[Figure]]
@@ -40,6 +41,7 @@ FULL: dict[str, Stage] = {
     "shutdown-10": lambda rounds: shut_down(10, rounds),
     "image-10": lambda rounds: from_one_image(10, rounds),
     "inventory-500": lambda rounds: inventory(500, rounds),
+    "upload": uploaded,
     "hosts": lambda rounds: many_hosts((2, 4, 8), rounds),
 }
 

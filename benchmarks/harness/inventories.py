@@ -10,14 +10,18 @@ from lab import HOST
 from place import CACHE, ROOT
 
 
-def guests_inventory() -> Path:
-    """The source of the plugin: all guests of the lab host, over ssh."""
+def uri_over_ssh() -> str:
+    """The URI of the lab host from this machine."""
     ssh = CACHE / "bin" / "ssh"
     ssh.parent.mkdir(parents=True, exist_ok=True)
     ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {ROOT / ".lab" / "ssh_config"} "$@"\n', encoding="utf-8")
     ssh.chmod(0o755)
-    source = {"plugin": "kvmfleet.libvirt.guests", "uris": [f"qemu+ssh://root@{HOST}/system?command={ssh}"]}
-    return _written("bench.guests.yml", source)
+    return f"qemu+ssh://root@{HOST}/system?command={ssh}"
+
+
+def guests_inventory() -> Path:
+    """The source of the plugin: all guests of the lab host, over ssh."""
+    return _written("bench.guests.yml", {"plugin": "kvmfleet.libvirt.guests", "uris": [uri_over_ssh()]})
 
 
 def static_inventory(count: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -126,6 +127,21 @@ def tiny_guest() -> dict[str, Any]:
         "initrd": f"{TINY}/initrd.img",
         "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
     }
+
+
+# A file of 4 GiB with 256 MiB of data in 64 places; the shell command wants its path.
+SPARSE_FILE = "/var/lib/libvirt/bench-sparse.raw"
+SPARSE = (
+    'python3 -c \'import os, sys; file = open(sys.argv[1], "wb"); '
+    "[(file.seek(place << 26), file.write(os.urandom(4 << 20))) for place in range(64)]; file.truncate(4 << 30)'"
+)
+
+
+def sparse_file() -> Path:
+    """The same on this machine."""
+    path = CACHE / "sparse.raw"
+    _run(["sh", "-c", f"{SPARSE} {path}"])
+    return path
 
 
 def make_image() -> None:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from figure import Figure, compare
 from guests import COMMUNITY, PING, STACK, absent, bare, diskless, from_image, guests, names, tiny, virt_install
 from host_stage import Row, modules_on_host, work_on_host
-from inventories import guests_inventory, static_inventory
+from inventories import guests_inventory, static_inventory, uri_over_ssh
 from lab import (
+    SPARSE,
+    SPARSE_FILE,
     bring_up,
     make_image,
     make_volumes,
+    on_host,
     remove_guests,
     remove_with_storage,
+    sparse_file,
     ssh_words,
     stop_guests,
     template_of,
     tiny_guest,
 )
-from place import BIN
+from place import BIN, POOL
 from play import Command, Play, race, run_play, sequence
 
 PING_SAYS = ("ping", "ansible.builtin.ping")
 READ_SAYS = ("read", "bare script that reads")
+# The control machine as a host of its own.
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
 LOOP_SAYS = "loop of community.libvirt.virt define"
 
 
@@ -173,6 +181,39 @@ def inventory(count: int, rounds: int) -> list[Figure]:
     )
     remove_guests()
     return [compare(times, ("plugin", f"inventory of {count} guests"), ("file", f"a YAML file with {count} hosts"))]
+
+
+def uploaded(rounds: int) -> list[Figure]:
+    """A sparse image of 4 GiB as a volume: of a file on the host, and of one on this machine through libvirt over ssh;
+    against a task that copies the file on the host with cp.
+    """
+    make_volumes([])
+    on_host(f"rm -f {POOL}/bench-upload.raw && {SPARSE} {SPARSE_FILE}")
+    local = sparse_file()
+    clear = partial(on_host, f"rm -f {POOL}/bench-upload.raw; virsh -q pool-refresh bench")
+    volume = {"name": "bench-upload.raw", "pool": "bench", "format": "raw"}
+    task = "kvmfleet.libvirt.volume"
+    remote = {**volume, "source": {"file": str(local)}, "uri": uri_over_ssh()}
+    times = race(
+        [
+            Play("file", {task: {**volume, "source": {"file": SPARSE_FILE}}}, changed=True, before=clear),
+            Play("ssh", {task: remote, "delegate_to": "localhost", "vars": LOCAL}, changed=True, before=clear),
+            Play(
+                "cp",
+                {"ansible.builtin.command": {"cmd": f"cp --sparse=always {SPARSE_FILE} {POOL}/bench-upload.raw"}},
+                changed=True,
+                before=clear,
+            ),
+        ],
+        rounds,
+    )
+    clear()
+    on_host(f"rm -f {SPARSE_FILE}")
+    cp = ("cp", "cp --sparse=always on the host, as a task")
+    return [
+        compare(times, ("file", "volume of a 4 GiB sparse file on the host"), cp, 1.5),
+        compare(times, ("ssh", "volume of a 4 GiB sparse file here, over an ssh URI"), cp, 1.5),
+    ]
 
 
 def many_hosts(counts: tuple[int, ...], rounds: int) -> list[Figure]:

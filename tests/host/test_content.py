@@ -171,6 +171,26 @@ def test_a_file(connection: Connection, pool: Any, folder: Path, tmp_path: Path)
     assert (folder / "base.qcow2").read_bytes() == IMAGE
 
 
+@pytest.mark.parametrize(
+    "places",
+    [[], [0], [5 << 20], [0, 3 << 20, 40 << 20], [(64 << 20) - 5]],
+    ids=["hole", "begin", "middle", "several", "end"],
+)
+def test_holes_of_a_file_are_not_read(
+    connection: Connection, pool: Any, folder: Path, tmp_path: Path, places: list[int]
+) -> None:
+    source = tmp_path / "sparse.raw"
+    with source.open("wb") as file:
+        for place in places:
+            file.seek(place)
+            file.write(b"data!")
+        file.truncate(64 << 20)
+    _fetch(connection, pool, file=str(source))
+    made = folder / "base.qcow2"
+    assert made.read_bytes() == source.read_bytes()
+    assert made.stat().st_blocks * 512 <= 4 << 20
+
+
 @pytest.mark.parametrize("name", PACKED)
 def test_what_is_compressed_is_unpacked_with_its_holes(
     connection: Connection, pool: Any, folder: Path, server: Server, name: str
