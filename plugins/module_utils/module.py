@@ -12,7 +12,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .plan.words import masked_options
-from .spec.field import Field, needed_spec
+from .spec.field import Field, argument_spec, needed_spec
+
+
+def _own(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters without Ansible's own."""
+    return {name: value for name, value in params.items() if not name.startswith("_ansible_")}
 
 
 class Module(AnsibleModule):  # type: ignore[misc]
@@ -27,15 +32,15 @@ class Module(AnsibleModule):  # type: ignore[misc]
         self._module = f"kvmfleet.libvirt.{name}"
         self._fields = fields
         self._given = given
-        super().__init__(argument_spec={}, supports_check_mode=True)
+        # All options for who asks which there are, and where the parameters are not known yet; a task needs a tenth of them.
+        spec = argument_spec(fields) if given is None else needed_spec(fields, [_own(given)])
+        super().__init__(argument_spec=spec, supports_check_mode=True)
 
     def _load_params(self) -> None:
         if self._given is None:
             super()._load_params()
         else:
             self.params = {**self._given, "_ansible_module_name": self._module}
-        own = {name: value for name, value in self.params.items() if not name.startswith("_ansible_")}
-        self.argument_spec = needed_spec(self._fields, [own])
 
     def log(self, msg: str, log_args: dict[str, Any] | None = None) -> None:
         """Nothing: Ansible logs each invocation in the host's journal, where its options may be read by others.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .host.connection import Connection
@@ -95,8 +96,21 @@ def scope_of(stack: Stack) -> Scope:
         checksums=checksums,
         emptied=emptied,
         snapshots=snapshots,
+        disks=frozenset(_written(domains)),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
+
+
+def _written(domains: list[dict[str, Any]]) -> Iterator[str]:
+    """The volumes, by name, and files, by path, that guests write to alone."""
+    for domain in domains:
+        for disk in domain.get("disks") or [] if domain["state"] != "absent" else []:
+            if disk.get("device") not in ("cdrom", "floppy") and not disk.get("readonly") and not disk.get("shareable"):
+                yield disk.get("file") or disk.get("block") or disk.get("volume") or _own_volume(domain, disk)
+
+
+def _own_volume(domain: dict[str, Any], disk: dict[str, Any]) -> str:
+    return "{}-{}.{}".format(domain["name"], disk["target"], disk.get("format") or "qcow2")
 
 
 def _needs_users(volume: dict[str, Any]) -> bool:
@@ -126,7 +140,7 @@ def _volume_names(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) 
         names += ["{}-seed.iso".format(domain["name"]), "{}-ignition.json".format(domain["name"])]
         for disk in domain.get("disks") or []:
             names += [disk.get("volume"), disk.get("image"), (disk.get("file") or "").rpartition("/")[2]]
-            names.append("{}-{}.{}".format(domain["name"], disk["target"], disk.get("format") or "qcow2"))
+            names.append(_own_volume(domain, disk))
     return [name for name in names if name]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import libvirt
@@ -18,7 +19,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.judge import
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.read import Scope, read_host
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import Outcome
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile, scope_of
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
 
 URI = "test:///default"
@@ -308,3 +309,53 @@ def test_calls_grow_with_the_number_of_guests(
         read_host(connection, Scope(wanted, frozenset(), everything=False, machines=False))
         counts.append(calls)
     assert counts == ([10, 50] if present == "declared" else [0, 0])
+
+
+OWNER = (
+    "<domain type='test'><name>owner</name><memory>65536</memory><os><type>hvm</type></os><devices>"
+    "<disk type='file'><source file='/srv/{file}'/><target dev='vda'/></disk></devices></domain>"
+)
+
+
+@pytest.fixture
+def owner() -> Iterator[Any]:
+    """A guest that no test declares: others made it, with disks on files that it writes to."""
+    connection = libvirt.open(URI)
+    guest = connection.defineXML(OWNER.format(file="data.raw"))
+    yield guest
+    guest.undefine()
+    connection.close()
+
+
+@pytest.mark.parametrize("more", [{}, {"readonly": True}, {"shareable": True}, {"device": "cdrom"}], ids=str)
+def test_a_file_that_an_undeclared_guest_writes_to_is_nobody_else_s_disk(owner: Any, more: dict[str, Any]) -> None:
+    guest = {**GUEST, "disks": [{"target": "sda", "file": "/srv/data.raw", "format": "raw", **more}]}
+    if more:
+        assert _run({"domains": [guest]}, check=True).changed
+        return
+    with pytest.raises(Declined) as refused:
+        _run({"domains": [guest]})
+    (problem,) = refused.value.problems
+    assert str(problem) == (
+        "domain web1: disks[sda]: /srv/data.raw is in use by guest owner; two that write destroy it: "
+        "say shareable or readonly"
+    )
+    # It may go from one to the other in one run.
+    gone = {"name": "owner", "state": "absent"}
+    assert _run({"domains": [gone, guest]}, check=True).changed
+    moved = {"name": "owner", "disks": []}
+    assert _run({"domains": [moved, guest]}, check=True).changed
+
+
+def test_a_guest_that_is_as_declared_costs_no_look_at_the_others(owner: Any) -> None:
+    guest = {**GUEST, "disks": [{"target": "sda", "file": "/srv/own.raw", "format": "raw"}]}
+    _run({"domains": [guest]})
+    connection = Connection(URI)
+    try:
+        stack = stack_of(json.loads(json.dumps({"domains": [guest]})))
+        assert set(read_host(connection, scope_of(stack)).domains) == {"web1"}
+        stack["domains"][0]["disks"][0]["file"] = "/srv/other.raw"
+        assert "owner" in read_host(connection, scope_of(stack)).domains
+    finally:
+        connection.close()
+        _run({"domains": [{"name": "web1", "state": "absent"}]})

@@ -65,8 +65,6 @@ def _unzstd(packed: IO[bytes], file: IO[bytes], where: str) -> int:
     # The command reads from where the descriptor stands.
     os.lseek(packed.fileno(), 0, os.SEEK_SET)
     with subprocess.Popen([command, "-dcq"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
         try:
             while chunk := process.stdout.read(CHUNK):
                 write_sparse(file, chunk)

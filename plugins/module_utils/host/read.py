@@ -21,6 +21,8 @@ _MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
 _SEED = re.compile(r"([^'/]+-(?:seed\.iso|ignition\.json))'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
+_STANDS_ON = re.compile(r"<source [^>]*(?:file|dev|volume)='(?:[^']*/)?([^'/]+)'")
+
 
 class Source(NamedTuple):
     """A declared checksum. plain: whether it is that of the volume's file itself, neither compressed nor converted."""
@@ -38,7 +40,8 @@ class Scope(NamedTuple):
     as "type/name"; "none" stands for all that have no use. nwfilters: whether any is declared. checksums: the sources of
     volumes, by pool and name; who uses a volume is read as well when its source is another one by now. emptied: names of
     pools whose data is to go. former: names that declared guests may still have. snapshots: names of guests whose snapshots
-    are read.
+    are read. disks: volumes by name, and files by path, that declared guests write to: all guests are read when one of them
+    is there and is not yet a disk of a declared guest, as it may be another's.
     """
 
     domains: frozenset[str]
@@ -56,6 +59,7 @@ class Scope(NamedTuple):
     emptied: frozenset[str] = frozenset()
     former: frozenset[str] = frozenset()
     snapshots: frozenset[str] = frozenset()
+    disks: frozenset[str] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -68,7 +72,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
         scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized) | _seed_names(domains))
         pools = _pools(conn, scope, connection)
-        if not scope.everything and _is_outdated(pools, scope):
+        if not scope.everything and (_is_outdated(pools, scope) or _may_be_anothers(domains, pools, scope)):
             scope = scope._replace(everything=True, refresh=frozenset())
             domains, pools = _domains(conn, scope), _pools(conn, scope, connection)
         return Host(
@@ -100,6 +104,17 @@ def _is_outdated(pools: Mapping[str, Pool], scope: Scope) -> bool:
         if volume is not None and volume.origin and volume.origin.checksum != source.checksum.lower():
             return True
     return False
+
+
+def _may_be_anothers(domains: Mapping[str, Domain], pools: Mapping[str, Pool], scope: Scope) -> bool:
+    """Whether a declared guest is to write to something that is there and that none of them has yet."""
+    attached = {name for domain in domains.values() for name in _STANDS_ON.findall(domain.inactive)}
+    free = {name for name in scope.disks if name.rpartition("/")[2] not in attached}
+    if any("/" in name for name in free):
+        return True
+    return bool(free) and any(
+        volume and name in free for pool in pools.values() for name, volume in pool.volumes.items()
+    )
 
 
 def _asked(

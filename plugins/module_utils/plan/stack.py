@@ -26,6 +26,7 @@ from .rename import declared_state, renamed_host, renames, with_rename
 from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
 from .snapshot import plan_snapshot
+from .users import paths_in
 from .values import VALUES
 from .volume import backing_order, plan_volume
 
@@ -177,6 +178,7 @@ def _check_shared(site: Site, guests: Mapping[str, Declared]) -> None:
 def _check_disks(site: Site, guests: Mapping[str, Declared]) -> None:
     """A disk that two guests write to is lost; where both have it already, that is their owner's affair."""
     owners: dict[tuple[str, str], str] = {}
+    others = _used_elsewhere(site)
     for name, guest in guests.items():
         for item in guest.get("disks") or []:
             source = ("", item["file"]) if item.get("file") else ("", item["block"]) if item.get("block") else None
@@ -187,12 +189,36 @@ def _check_disks(site: Site, guests: Mapping[str, Declared]) -> None:
             )
             if source is None or not alone:
                 continue
+            path = source[1] if not source[0] else site.volume_path(*source)
+            user = others.get(path or "")
+            if user not in (None, f"guest {name}") and not _stands_on(site, name, source):
+                words = f"{path} is in use by {user}; two that write destroy it: say shareable or readonly"
+                site.problems.add("domain {}: disks[{}]".format(name, item["target"]), words)
             other = owners.setdefault(source, name)
             if other != name and not (_stands_on(site, name, source) and _stands_on(site, other, source)):
                 words = (
                     f"{source[1]} is a disk of guest {other} too; two that write destroy it: say shareable or readonly"
                 )
                 site.problems.add("domain {}: disks[{}]".format(name, item["target"]), words)
+
+
+def _used_elsewhere(site: Site) -> dict[str, str]:
+    """Files and devices with who uses them: guests whose disks are not declared here, and volumes that have them as backing
+    file. All of them, where something is to be written that nobody declared has yet; else those that were read.
+    """
+    found = {}
+    for pool in site.host.pools.values():
+        for volume in pool.volumes.values():
+            if volume is not None and volume.backing:
+                planned = site.volumes.get((pool.name, volume.name))
+                if planned is None or planned["state"] != "absent":
+                    found[volume.backing] = f"volume {pool.name}/{volume.name}"
+    for name, domain in site.host.domains.items():
+        declared = site.domains.get(name)
+        if declared is None or (declared["state"] != "absent" and declared.get("disks") is None):
+            for text in (domain.inactive, domain.live):
+                found.update(dict.fromkeys(paths_in(tree.only_read(text)) if text else (), f"guest {name}"))
+    return found
 
 
 def _stands_on(site: Site, name: str, source: tuple[str, str]) -> bool:
