@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import module_loader
 from ansible.utils.display import Display
 
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import bringing, sources
@@ -39,8 +40,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry the task out and give the module's result."""
         found: dict[str, Any] = super().run(tmp, task_vars)
-        found.update(self._with_files(self._task.resolved_action, dict(self._task.args), task_vars or {}))
+        found.update(self._with_files(self._module(), dict(self._task.args), task_vars or {}))
         return found
+
+    def _module(self) -> str:
+        """The full name of the task's module: up to ansible-core 2.18, a task's resolved_action is this plugin itself."""
+        context = module_loader.find_plugin_with_context(self._task.action, collection_list=self._task.collections)
+        return str(context.resolved_fqcn)
 
     def _with_files(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Carry the task out. Files of the control machine that it names are brought to the host first, if they are needed."""
