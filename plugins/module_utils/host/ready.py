@@ -10,8 +10,7 @@ import json
 import re
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 from .. import agent, progress
@@ -53,28 +52,56 @@ def until_ready(connection: Connection, guests: list[Awaited], stale: frozenset[
     """Wait for all guests together. stale: leases from before a guest was started, which say nothing of it now."""
     if not guests:
         return Ready({}, {})
-    started = time.monotonic()
-    waiting = {guest.name: guest for guest in guests}
-    ready = Ready({}, {guest.name: {} for guest in guests})
+    vigil = _Vigil(connection, guests)
     kinds = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
     with event(connection, None, *kinds) as happened, ThreadPoolExecutor(min(AT_ONCE, len(guests))) as pool:
-        while waiting:
+        while vigil.waiting:
             happened.clear()
-            leases = [lease for lease in read_leases(connection) if lease not in stale]
-            looks = pool.map(partial(_look, connection, leases, ready.told), list(waiting.values()))
-            for guest, (lacks, hopeless) in zip(list(waiting.values()), looks):
-                if hopeless:
-                    ready.late[guest.name] = f"guest {guest.name}: {hopeless}"
-                elif lacks and time.monotonic() - started > guest.timeout:
-                    ready.late[guest.name] = (
-                        f"guest {guest.name} has no {' and no '.join(lacks)} after {guest.timeout} s"
-                    )
-                if not lacks or guest.name in ready.late:
-                    del waiting[guest.name]
-            if waiting:
-                _tell(waiting, len(guests))
+            vigil.look(pool, [lease for lease in read_leases(connection) if lease not in stale])
+            vigil.hear()
+            vigil.give_up()
+            if vigil.waiting:
+                _tell(vigil.waiting, len(guests))
                 happened.wait(LOOK_AGAIN)
-    return ready
+    return vigil.ready
+
+
+class _Vigil:
+    """The guests that are waited for. Each is looked at on its own: an agent that hangs keeps nobody else waiting."""
+
+    def __init__(self, connection: Connection, guests: list[Awaited]) -> None:
+        self.waiting = {guest.name: guest for guest in guests}
+        self.ready = Ready({}, {guest.name: {} for guest in guests})
+        self._connection = connection
+        self._began = time.monotonic()
+        self._lacking = {guest.name: ["answer"] for guest in guests}
+        self._looks: dict[Future[tuple[list[str], str | None]], str] = {}
+
+    def look(self, pool: ThreadPoolExecutor, leases: list[Lease]) -> None:
+        """Begin to look at each guest that is not being looked at."""
+        busy = set(self._looks.values())
+        for name, guest in self.waiting.items():
+            if name not in busy:
+                look = pool.submit(_look, self._connection, leases, self.ready.told[name], guest)
+                self._looks[look] = name
+
+    def hear(self) -> None:
+        """Take in what the looks that ended have found."""
+        for look in wait(self._looks, LOOK_AGAIN, FIRST_COMPLETED).done:
+            name = self._looks.pop(look)
+            self._lacking[name], hopeless = look.result()
+            if name in self.waiting and (hopeless or not self._lacking[name]):
+                del self.waiting[name]
+                if hopeless:
+                    self.ready.late[name] = f"guest {name}: {hopeless}"
+
+    def give_up(self) -> None:
+        """Wait no longer for guests whose deadline is over."""
+        for name, guest in list(self.waiting.items()):
+            if time.monotonic() - self._began > guest.timeout:
+                lacks = " and no ".join(self._lacking[name])
+                self.ready.late[name] = f"guest {name} has no {lacks} after {guest.timeout} s"
+                del self.waiting[name]
 
 
 def _tell(waiting: dict[str, Awaited], many: int) -> None:
@@ -83,14 +110,14 @@ def _tell(waiting: dict[str, Awaited], many: int) -> None:
 
 
 def _look(
-    connection: Connection, leases: list[Lease], told: dict[str, dict[str, list[str]]], guest: Awaited
+    connection: Connection, leases: list[Lease], told: dict[str, list[str]], guest: Awaited
 ) -> tuple[list[str], str | None]:
     """What a guest lacks, and why it is of no use to wait for it, None while it is. What is found goes into told."""
     try:
         domain = connection.open.lookupByName(guest.name)
         if not domain.isActive():
             return [], "it stopped while it was waited for"
-        return _lacking(domain, guest, leases, told[guest.name]), None
+        return _lacking(domain, guest, leases, told), None
     except (Hopeless, libvirt.libvirtError) as error:
         return [], str(error)
 
