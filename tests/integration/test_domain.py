@@ -196,7 +196,7 @@ def test_storage_that_others_use_is_never_removed(host: Host, name: str, pool: s
         {"target": "vdb", "volume": "base.qcow2", "pool": pool},
     ]
     host.run("domain", name=f"{name}a", disks=disks, **SMALL)
-    host.run("domain", name=f"{name}b", disks=disks[:1], **SMALL)
+    host.run("domain", name=f"{name}b", disks=[{**disks[0], "readonly": True}], **SMALL)
     host.virsh(f"vol-create-as {pool} over.qcow2 4M --format qcow2 --backing-vol base.qcow2 --backing-vol-format qcow2")
     gone = host.converge("domain", name=f"{name}a", state="absent", remove_storage=True)
     assert {f"{pool}/shared.qcow2", f"{pool}/base.qcow2", f"{pool}/over.qcow2"} == set(gone.after.all["volumes"])

@@ -43,9 +43,9 @@ def host(run: Run) -> list[Outcome]:
 
 
 def integration(run: Run) -> list[Outcome]:
-    """The modules, against libvirt and QEMU on the lab hosts."""
+    """The modules, against libvirt and QEMU on the lab hosts, both at once."""
     trouble = lab.up(run)
-    return [trouble] if trouble else _pytest("integration", run, timeout=2400)
+    return [trouble] if trouble else _pytest("integration", run, "-n", "2", timeout=3000)
 
 
 def corpus(run: Run) -> list[Outcome]:
