@@ -21,7 +21,7 @@ lab-down: ## stop every lab host and what was started with them
 demo: venv ## from nothing to running guests on one lab host, and once more with changed=0
 	@tests/lab/demo
 
-test: venv ## the whole suite: unit, host, lint, sanity, the lab itself, modules, libvirt's documents and roles on the lab (40 minutes)
+test: venv ## the whole suite: unit, host, lint, sanity, the lab itself, modules, libvirt's documents and roles on the lab (an hour)
 	@tests/run
 
 test-fast: venv ## what needs no lab: unit, host, lint, sanity (2 minutes)
