@@ -8,6 +8,7 @@ apt does it, in a directory of its own: a machine's sources often lack deb-src l
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -39,12 +40,18 @@ class NoSource(Exception):
 def documents(release: str) -> Path:
     """The folder of libvirt's test documents of a Debian release, fetched when it is not there yet. Raises NoSource."""
     folder = CACHE / release
-    if not folder.exists():
-        partial = CACHE / f"{release}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _unpack(_tarball(release), partial)
-        partial.rename(folder)
+    if folder.exists():
+        return folder
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # The workers of a run all come here at once: one fetches, the others find it done.
+    with (CACHE / f"{release}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            partial = CACHE / f"{release}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            _unpack(_tarball(release), partial)
+            partial.rename(folder)
     return folder
 
 
