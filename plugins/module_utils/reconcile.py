@@ -18,6 +18,9 @@ from .plan.problem import Problems
 from .plan.stack import Earlier, Stack, plan_stack
 from .spec.kinds import KIND
 
+# What a guest can be waited for.
+AWAITED = ("address", "agent", "ssh", "cloud_init", "host_keys")
+
 
 class Run(NamedTuple):
     """How a stack is to be carried out."""
@@ -158,9 +161,6 @@ def _judge(plan: Plan, host: Host) -> None:
         for text in complaints:
             problems.add("{} {}".format(*item.id), text)
     problems.raise_any()
-
-
-AWAITED = ("address", "agent", "ssh", "cloud_init", "host_keys")
 
 
 def guests_awaited(stack: Stack, plan: Plan) -> list[Awaited]:

@@ -26,7 +26,7 @@ from .rename import declared_state, renamed_host, renames, with_rename
 from .secret import plan_secret, secret_name
 from .site import Declared, Reservation, Site
 from .snapshot import plan_snapshot
-from .users import paths_in
+from .users import overlays, paths_in
 from .values import VALUES
 from .volume import backing_order, plan_volume
 
@@ -206,13 +206,7 @@ def _used_elsewhere(site: Site) -> dict[str, str]:
     """Files and devices with who uses them: guests whose disks are not declared here, and volumes that have them as backing
     file. All of them, where something is to be written that nobody declared has yet; else those that were read.
     """
-    found = {}
-    for pool in site.host.pools.values():
-        for volume in pool.volumes.values():
-            if volume is not None and volume.backing:
-                planned = site.volumes.get((pool.name, volume.name))
-                if planned is None or planned["state"] != "absent":
-                    found[volume.backing] = f"volume {pool.name}/{volume.name}"
+    found = dict(overlays(site))
     for name, domain in site.host.domains.items():
         declared = site.domains.get(name)
         if declared is None or (declared["state"] != "absent" and declared.get("disks") is None):

@@ -19,14 +19,19 @@ def users_of(path: str, site: Site, apart_from: str = "") -> list[str]:
         texts = [text for text in (domain.inactive, domain.live) if text]
         if any(path in paths_in(tree.parse(text)) for text in texts):
             users.append(f"guest {domain.name}")
-    for pool in site.host.pools.values():
-        for volume in pool.volumes.values():
-            if volume is None or volume.backing != path:
-                continue
-            planned = site.volumes.get((pool.name, volume.name))
-            if planned is None or planned["state"] != "absent":
-                users.append(f"volume {pool.name}/{volume.name}")
-    return users
+    return users + [volume for backing, volume in overlays(site) if backing == path]
+
+
+def overlays(site: Site) -> list[tuple[str, str]]:
+    """Backing files, each with the volume that stands on it and stays, in words."""
+    return [
+        (volume.backing, f"volume {pool.name}/{volume.name}")
+        for pool in site.host.pools.values()
+        for volume in pool.volumes.values()
+        if volume is not None
+        and volume.backing
+        and site.volumes.get((pool.name, volume.name), {}).get("state") != "absent"
+    ]
 
 
 def paths_in(root: tree.Element) -> set[str]:
