@@ -9,18 +9,18 @@ from collections.abc import Mapping
 
 from .apply import apply_plan
 from .host.connection import Connection
-from .host.read import Lease, Scope, read_host, read_leases
+from .host.read import Lease, read_host, read_leases
 from .host.ready import until_ready
 from .outcome import Told
 from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
 from .plan.problem import Declined
 from .plan.stack import Earlier, Stack, plan_stack
+from .scope import scope_after, with_untouched
 
 
 def converge(
     connection: Connection,
     stack: Stack,
-    scope: Scope,
     earlier: Earlier,
     awaited: list[Awaited],
     parallel: int,
@@ -31,7 +31,7 @@ def converge(
     """
     stale = _stale_leases(connection, earlier.plan, awaited)
     results = apply_plan(connection, earlier.plan, parallel, stop)
-    after, results = _verified(connection, stack, scope, earlier, results)
+    after, results = _verified(connection, stack, earlier, results)
     if any(result.error for result in results.values()):
         return after, results, {}
     ready = until_ready(connection, awaited, stale)
@@ -48,18 +48,20 @@ def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) ->
 
 
 def _verified(
-    connection: Connection, stack: Stack, scope: Scope, earlier: Earlier, results: Mapping[Id, Result]
+    connection: Connection, stack: Stack, earlier: Earlier, results: Mapping[Id, Result]
 ) -> tuple[Plan, dict[Id, Result]]:
     """The plan with what still waits, and results in which that which did not stick is an error.
 
-    The host is read and planned again: nothing of what was done may be left to do. Guests that had nothing to do, and are
-    as they were, are not planned again.
+    The host is read and planned again: nothing of what was done may be left to do. Guests that had nothing to do are
+    neither read nor planned again.
     """
     checked, plan = dict(results), earlier.plan
     if not plan.changed or any(result.error for result in results.values()):
         return plan, checked
     try:
-        again = plan_stack(_settled(stack), read_host(connection, scope), earlier)
+        scope = scope_after(stack, plan)
+        host = with_untouched(read_host(connection, scope), earlier.host, stack, scope)
+        again = plan_stack(_settled(stack), host, earlier)
     except Declined as error:
         # The declaration was right before: what was made of it is not (a fetched image is larger than its size).
         done = next((key for key, result in checked.items() if result.done), plan.objects[0].id)

@@ -9,7 +9,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils.placement import UNLIMITED, NoRoom, Size, placed
@@ -20,7 +20,6 @@ HOSTS = st.dictionaries(NAMES, st.builds(Size, st.integers(16, 512), st.integers
 FREE = st.lists(NAMES, min_size=1, max_size=8, unique=True).map(lambda names: dict.fromkeys(names, UNLIMITED))
 
 
-@settings(max_examples=200, deadline=None)
 @given(GUESTS, HOSTS, st.lists(st.lists(NAMES, max_size=4), max_size=3), st.randoms(use_true_random=False))
 def test_the_rules_hold(
     guests: dict[str, Size], hosts: dict[str, Size], apart: list[list[str]], chance: random.Random

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
@@ -37,11 +37,6 @@ HOST = host_of(
 )
 SECRET = "s3cret-that-nobody-reads"
 
-# hypothesis seeds itself from the code of a test: the same cases on every machine, new ones with every change.
-bounded = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
-)
-
 ANYTHING = st.fixed_dictionaries(
     {},
     optional={
@@ -61,7 +56,6 @@ def _planned(stack: dict[str, Any], host: Host) -> Plan | None:
         return None
 
 
-@bounded
 @given(ANYTHING)
 def test_every_declaration_is_planned_or_declined_and_once_carried_out_leaves_nothing(stack: dict[str, Any]) -> None:
     plan = _planned(stack, HOST)
@@ -78,7 +72,6 @@ def test_every_declaration_is_planned_or_declined_and_once_carried_out_leaves_no
 
 
 @pytest.mark.parametrize("kind", sorted(kind.name for kind in KINDS))
-@bounded
 @given(data=st.data())
 def test_one_object_likewise(kind: str, data: st.DataObject) -> None:
     name = {"domain": "web1", "network": "default", "pool": "default", "volume": "base.qcow2"}.get(kind, "lab")
@@ -105,7 +98,6 @@ def _foreign(made: Any) -> Any:
     return node
 
 
-@bounded
 @given(
     st.lists(st.tuples(st.integers(0, 60), ELEMENTS), min_size=1, max_size=5), declared(KIND["domain"].fields, "web1")
 )

@@ -41,7 +41,8 @@ class Scope(NamedTuple):
     volumes, by pool and name; who uses a volume is read as well when its source is another one by now. emptied: names of
     pools whose data is to go. former: names that declared guests may still have. snapshots: names of guests whose snapshots
     are read. disks: volumes by name, and files by path, that declared guests write to: all guests are read when one of them
-    is there and is not yet a disk of a declared guest, as it may be another's.
+    is there and is not yet a disk of a declared guest, as it may be another's. standing: volumes as (pool, name, guest) of which
+    nothing has to be known if that guest's disk is their file already.
     """
 
     domains: frozenset[str]
@@ -60,6 +61,7 @@ class Scope(NamedTuple):
     former: frozenset[str] = frozenset()
     snapshots: frozenset[str] = frozenset()
     disks: frozenset[str] = frozenset()
+    standing: frozenset[tuple[str, str, str]] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -71,10 +73,11 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         new = any(name not in domains for name in scope.domains)
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
         scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized) | _seed_names(domains))
-        pools = _pools(conn, scope, connection)
+        pools = _pools(conn, scope, domains, connection)
         if not scope.everything and (_is_outdated(pools, scope) or _may_be_anothers(domains, pools, scope)):
             scope = scope._replace(everything=True, refresh=frozenset())
-            domains, pools = _domains(conn, scope), _pools(conn, scope, connection)
+            domains = _domains(conn, scope)
+            pools = _pools(conn, scope, domains, connection)
         return Host(
             uri=connection.uri,
             identity=_identity(connection),
@@ -85,7 +88,6 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             kvm=kvm,
             arch=arch,
             driver=driver,
-            complete=scope.everything,
             secrets=_asked(scope, scope.secrets, conn.listAllSecrets, lambda secret: _secret(secret, scope)),
             nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
             snapshots={name: _snapshots(conn, name) for name in scope.snapshots if name in domains},
@@ -93,8 +95,11 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         )
 
 
-def _pools(conn: Any, scope: Scope, connection: Connection) -> dict[str, Pool]:
-    return {pool.name(): _pool(pool, scope, connection) for pool in conn.listAllStoragePools()}
+def _pools(conn: Any, scope: Scope, domains: Mapping[str, Domain], connection: Connection) -> dict[str, Pool]:
+    guests: dict[tuple[str, str], list[str]] = {}
+    for pool, volume, guest in scope.standing:
+        guests.setdefault((pool, volume), []).append(domains[guest].inactive if guest in domains else "")
+    return {pool.name(): _pool(pool, scope, guests, connection) for pool in conn.listAllStoragePools()}
 
 
 def _is_outdated(pools: Mapping[str, Pool], scope: Scope) -> bool:
@@ -282,16 +287,20 @@ def _domain(domain: Any, active: bool, persistent: bool, autostart: bool, saved:
     return Domain(domain.name(), inactive, live, state, autostart, persistent, image)
 
 
-def _pool(pool: Any, scope: Scope, connection: Connection) -> Pool:
+def _pool(pool: Any, scope: Scope, guests: Mapping[tuple[str, str], list[str]], connection: Connection) -> Pool:
+    """One pool. guests: the definitions of those that are to stand on a volume, by pool and volume."""
     active, persistent = bool(pool.isActive()), bool(pool.isPersistent())
     if active and pool.name() in scope.refresh:
         pool.refresh(0)
     live = pool.XMLDesc(0) if active else None
     inactive = with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE) if persistent else live
+    directory = tree.get(tree.parse(live), "target/path") if live else None
     volumes: dict[str, Volume | None] = {}
     for volume in pool.listAllVolumes(0) if active else []:
         name = volume.name()
         full = scope.everything or name in scope.volumes
+        if (pool.name(), name) in guests and not full:
+            full = any(f"<source file='{directory}/{name}'" not in text for text in guests[(pool.name(), name)])
         volumes[name] = (
             _unless_gone(lambda item: _volume(item, pool.name(), scope, connection), volume) if full else None
         )

@@ -132,8 +132,7 @@ class Host(NamedTuple):
     """A host as far as it was read.
 
     identity: what names derived for this host start from. machines: (arch, machine type or alias) → canonical machine type.
-    kvm: whether libvirt offers KVM. arch: the host's architecture. complete: every domain and volume was read in full,
-    not only those that are declared. snapshots: by guest and name, of those guests whose snapshots are declared.
+    kvm: whether libvirt offers KVM. arch: the host's architecture. snapshots: by guest and name, of those guests whose snapshots are declared.
     version: libvirt's, as a number, where that matters; 0 where it was not asked.
     """
 
@@ -146,7 +145,6 @@ class Host(NamedTuple):
     kvm: bool
     arch: str
     driver: str
-    complete: bool
     secrets: Mapping[str, Secret] = {}
     nwfilters: Mapping[str, Filter] = {}
     snapshots: Mapping[str, Mapping[str, Snapshot]] = {}

@@ -211,7 +211,7 @@ def _stand_on_volume(
             }
         )
     current = site.volume(pool, name)
-    if current is None and (declared is None or declared["state"] == "absent"):
+    if not site.has_volume(pool, name) and (declared is None or declared["state"] == "absent"):
         site.problems.add(where + ".volume", f"volume {pool}/{name} is neither there nor declared")
         result.update({"volume": name, "pool": pool})
         return
@@ -222,11 +222,23 @@ def _stand_on_volume(
     if path:
         result.pop("volume_mode", None)
     result.update({"file": path} if path else {"volume": name, "pool": pool})
-    form = item.get("format") or (current.format if current else format_of(declared or {}))
+    if item.get("format"):
+        form = item["format"]
+    elif current is None and site.has_volume(pool, name):
+        # A volume that was not looked at is one that a disk of this guest stands on.
+        form = _format_at(root, path)
+    else:
+        form = current.format if current else format_of(declared or {})
+        if not form:
+            site.problems.add(where + ".format", f"cannot be told before volume {pool}/{name} is fetched; say it")
     if form:
         result["format"] = form
-    else:
-        site.problems.add(where + ".format", f"cannot be told before volume {pool}/{name} is fetched; say it")
+
+
+def _format_at(root: tree.Element | None, path: str | None) -> str | None:
+    """The format in which the guest's disk on this file is read now."""
+    nodes = [] if root is None else root.findall("devices/disk")
+    return next((tree.get(node, "driver/@type") for node in nodes if tree.get(node, "source/@file") == path), None)
 
 
 def _new_disk(result: Declared, where: str, site: Site) -> None:

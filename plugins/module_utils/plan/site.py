@@ -96,6 +96,10 @@ class Site(NamedTuple):
         found = self.host.pools.get(pool)
         return None if found is None else found.volumes.get(name)
 
+    def has_volume(self, pool: str, name: str) -> bool:
+        """Whether a volume is there, read in full or not."""
+        return pool in self.host.pools and name in self.host.pools[pool].volumes
+
     def imply(self, volume: Declared) -> Declared:
         """Add a volume that something else implies; one that is declared as well keeps what it says and gains the rest."""
         key = (volume["pool"], volume["name"])

@@ -67,7 +67,6 @@ def host_of(described: Mapping[str, Any]) -> Host:
         kvm=described.get("kvm", True),
         arch=described.get("arch", "x86_64"),
         driver=described.get("driver", "QEMU"),
-        complete=True,
         nwfilters={name: Filter(name, item["xml"]) for name, item in described.get("nwfilters", {}).items()},
         secrets={secret.name: secret for item in described.get("secrets", {}).values() for secret in [secret_of(item)]},
         snapshots={
