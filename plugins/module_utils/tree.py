@@ -11,6 +11,7 @@ of several elements may be named by an attribute: "sysinfo[@type='smbios']".
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 # The stubs of lxml differ between releases: its things are Any to the type checker.
@@ -127,6 +128,7 @@ def namespaced(tag: str, prefix: str, namespace: str) -> Element:
     return etree.Element(tag, nsmap={prefix: namespace})
 
 
+@lru_cache(maxsize=None)
 def split(path: str) -> tuple[str, str | None]:
     """A path as (path of the element, name of the attribute or None)."""
     where, at, attribute = path.rpartition("@")
@@ -135,19 +137,20 @@ def split(path: str) -> tuple[str, str | None]:
     return where.rstrip("/") or ".", attribute
 
 
+@lru_cache(maxsize=None)
+def _finder(path: str) -> Any:
+    """What finds the elements at a path. A compiled XPath takes half the time of lxml's find, with a "*" a tenth."""
+    return etree.XPath(path, namespaces=NAMESPACES)
+
+
 def find(parent: Element, path: str) -> Element | None:
     """The first element at this path, or None."""
-    if path == ".":
-        return parent
-    # lxml sorts the namespaces that it is given at each call.
-    return parent.find(path, NAMESPACES) if ":" in path else parent.find(path)
+    return next(iter(_finder(path)(parent)), None)
 
 
 def find_all(parent: Element, path: str) -> list[Element]:
     """All elements at this path."""
-    if path == ".":
-        return [parent]
-    return list(parent.findall(path, NAMESPACES) if ":" in path else parent.findall(path))
+    return list(_finder(path)(parent))
 
 
 def get(parent: Element, path: str) -> str | None:
@@ -189,7 +192,7 @@ def put(parent: Element, path: str, text: str | None) -> None:
 
 def erase(parent: Element, xpath: str) -> None:
     """Take all elements or attributes that this XPath finds out of a document, with what says nothing without them."""
-    for found in parent.xpath(xpath):
+    for found in _finder(xpath)(parent):
         node = found.getparent()
         if is_element(found):
             remove(found)

@@ -112,7 +112,7 @@ def _one_boot_order(want: Wanted, root: tree.Element, problems: Problems) -> lis
     It puts <boot dev='hd'/> into each definition that has no order by itself.
     """
     kinds = root.findall("os/boot")
-    devices = root.findall("devices/*/boot") if kinds else []
+    devices = tree.find_all(root, "devices/*/boot") if kinds else []
     if not devices:
         return []
     if want.document.find("os/boot") is None:
