@@ -79,7 +79,6 @@ def _host(stack: Mapping[str, Any], arch: str, kvm: bool) -> Host:
         kvm=kvm,
         arch=arch,
         driver="QEMU",
-        complete=True,
     )
 
 

@@ -244,7 +244,7 @@ def _write_fragments(above: tree.Element, field: Field, texts: list[str], where:
         if node.tag == ownership.TAG:
             problems.add(f"{where}[{place}]", "is what this collection itself keeps there")
             continue
-        if parent.find(node.tag) is not None:
+        if tree.find(parent, node.tag) is not None:
             problems.add(f"{where}[{place}]", f"{node.tag} is declared twice")
             continue
         parent.append(node)

@@ -111,15 +111,15 @@ def _one_boot_order(want: Wanted, root: tree.Element, problems: Problems) -> lis
 
     It puts <boot dev='hd'/> into each definition that has no order by itself.
     """
-    kinds = root.findall("os/boot")
+    kinds = tree.find_all(root, "os/boot")
     devices = tree.find_all(root, "devices/*/boot") if kinds else []
     if not devices:
         return []
-    if want.document.find("os/boot") is None:
+    if tree.find(want.document, "os/boot") is None:
         for node in kinds:
             tree.remove(node)
         return [Edit("os/boot", tuple(kinds), None, ())]
-    if want.document.find("devices/*/boot") is not None:
+    if tree.find(want.document, "devices/*/boot") is not None:
         problems.add(want.where + ": boot", "excludes boot_order of disks and interfaces")
         return []
     edits = []
@@ -150,14 +150,14 @@ def _state_after(declared: Declared, current: Domain | None) -> str:
 def _needs(root: tree.Element, site: Site) -> frozenset[Id]:
     """The objects of this run that a guest stands on."""
     needs: set[Id] = set()
-    for source in root.iterfind("devices/disk/source"):
+    for source in tree.find_all(root, "devices/disk/source"):
         key = site.files.get(source.get("file"), (source.get("pool"), source.get("volume")))
         if key in site.volumes:
             needs.add(volume_id(*key))
-    for entry in root.iterfind("sysinfo/entry"):
+    for entry in tree.find_all(root, "sysinfo/entry"):
         if site.files.get(entry.get("file")) in site.volumes:
             needs.add(volume_id(*site.files[entry.get("file")]))
-    for source in root.iterfind("devices/interface/source"):
+    for source in tree.find_all(root, "devices/interface/source"):
         if source.get("network"):
             needs.add(("network", source.get("network")))
     return frozenset(needs)
@@ -187,19 +187,19 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
 
 def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
     """Add the guest's own volumes to those that are to be deleted: writable, or what it configures itself by; in a pool; used by nobody else."""
-    for node in root.iterfind("devices/disk"):
+    for node in tree.find_all(root, "devices/disk"):
         path = tree.get(node, "source/@file") or tree.get(node, "source/@dev")
         volume = site.volume_at(path) if path else None
         pool, volume_name = tree.get(node, "source/@pool"), tree.get(node, "source/@volume")
         if volume is None and pool and volume_name:
             volume = site.volume(pool, volume_name)
-        if volume is None or node.find("shareable") is not None:
+        if volume is None or tree.find(node, "shareable") is not None:
             continue
         own_seed = volume.name == seed_name(name, root)
-        if (node.get("device", "disk") != "disk" or node.find("readonly") is not None) and not own_seed:
+        if (node.get("device", "disk") != "disk" or tree.find(node, "readonly") is not None) and not own_seed:
             continue
         _remove_unused(volume, name, site)
-    for entry in root.iterfind("sysinfo/entry"):
+    for entry in tree.find_all(root, "sysinfo/entry"):
         volume = site.volume_at(entry.get("file")) if entry.get("file") else None
         if volume is not None and volume.name == ignition_name(name, root):
             _remove_unused(volume, name, site)

@@ -48,7 +48,7 @@ def _reserved(host: Host) -> dict[tuple[str, str], str]:
     for network in host.networks.values():
         root = tree.parse(network.inactive)
         keys = ownership.read(root).keys
-        for node in root.iterfind("ip/dhcp/host"):
+        for node in tree.find_all(root, "ip/dhcp/host"):
             mac = (node.get("mac") or "").lower()
             if ownership.RESERVATION + mac in keys:
                 found[(network.name, mac)] = str(node.get("ip"))
@@ -71,7 +71,7 @@ def _nwfilter(found: Filter) -> Exported:
     root = tree.parse(found.inactive)
     told: Exported = {"state": "present"}
     for option, tag in LISTS.items():
-        nodes = root.findall(tag)
+        nodes = tree.find_all(root, tag)
         told[option] = [entry_in_words(node) for node in nodes]
         for node in nodes:
             root.remove(node)

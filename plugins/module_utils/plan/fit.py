@@ -58,15 +58,15 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
     """Fill in what follows from the declared parts, before they are laid over the guest's document."""
     document = want.document
     tree.erase(document, _HOLLOW.replace("not(*)", "not(*) and not(@*)"))  # The mark of an empty list is an attribute.
-    if document.find("iothreadids") is not None:
+    if tree.find(document, "iothreadids") is not None:
         name_iothreads(root)
     _fill_processor(document, root)
     _fill_features(document, root)
     _fill_boot(document, root)
-    most = document.find("maxMemory")
-    if most is not None and most.get("slots") is None and root.find("maxMemory") is None:
+    most = tree.find(document, "maxMemory")
+    if most is not None and most.get("slots") is None and tree.find(root, "maxMemory") is None:
         most.set("slots", "16")
-    clock = document.find("clock[@adjustment]")
+    clock = tree.find(document, "clock[@adjustment]")
     if clock is not None and clock.get("offset") in ("utc", "localtime") and clock.get("adjustment") != "reset":
         # virDomainClockDefParseXML, conf/domain_conf.c.
         clock.set("basis", clock.get("offset"))
@@ -76,22 +76,22 @@ def fill_parts(want: Wanted, root: tree.Element) -> None:
 def _fill_boot(document: tree.Element, root: tree.Element) -> None:
     if tree.find(document, "os/boot") is not None and document.find("os/boot").get(ABSENT):
         tree.erase(document, "os/boot")  # libvirt writes an order where there is none.
-    menu = document.find("os/bootmenu[@timeout]")
-    if menu is not None and menu.get("enable") is None and root.find("os/bootmenu") is None:
+    menu = tree.find(document, "os/bootmenu[@timeout]")
+    if menu is not None and menu.get("enable") is None and tree.find(root, "os/bootmenu") is None:
         menu.set("enable", "yes")
 
 
 def _fill_processor(document: tree.Element, root: tree.Element) -> None:
-    there = {node.get("name") for node in root.iterfind("cpu/feature")}
-    for node in document.iterfind("cpu/feature"):
+    there = {node.get("name") for node in tree.find_all(root, "cpu/feature")}
+    for node in tree.find_all(document, "cpu/feature"):
         if node.get("policy") is None and node.get("name") not in there:
             node.set("policy", "require")
     count = _number(tree.get(document, "vcpu") or tree.get(root, "vcpu") or "1")
-    topology = document.find("cpu/topology")
-    if topology is not None and root.find("cpu/topology") is None:
+    topology = tree.find(document, "cpu/topology")
+    if topology is not None and tree.find(root, "cpu/topology") is None:
         _fill_topology(topology, count)
     _fill_states(document, root, count)
-    vcpu = document.find("vcpu")
+    vcpu = tree.find(document, "vcpu")
     if vcpu is None:
         return
     if not vcpu.text and not tree.get(root, "vcpu"):
@@ -103,12 +103,12 @@ def _fill_processor(document: tree.Element, root: tree.Element) -> None:
 
 def _fill_states(document: tree.Element, root: tree.Element, count: int) -> None:
     """The states of the processors in use that none is declared of: libvirt takes out of use what is not listed."""
-    listed = {node.get("id") for node in document.iterfind("vcpus/vcpu[@id]")}
-    if not listed or root.find("vcpus") is not None:
+    listed = {node.get("id") for node in tree.find_all(document, "vcpus/vcpu[@id]")}
+    if not listed or tree.find(root, "vcpus") is not None:
         return
     current = _number(tree.get(document, "vcpu/@current") or tree.get(root, "vcpu/@current") or str(count))
     # All of those in use have a place in the order, or none.
-    places = [_number(node.get("order")) for node in document.iterfind("vcpus/vcpu[@order]")]
+    places = [_number(node.get("order")) for node in tree.find_all(document, "vcpus/vcpu[@order]")]
     for number in range(current):
         if str(number) not in listed:
             node = tree.element("vcpu", id=str(number), enabled="yes")
@@ -120,10 +120,10 @@ def _fill_states(document: tree.Element, root: tree.Element, count: int) -> None
 
 def _fill_features(document: tree.Element, root: tree.Element) -> None:
     for path in _STATED:
-        node = document.find(path)
-        if node is not None and node.get("state") is None and root.find(path) is None:
+        node = tree.find(document, path)
+        if node is not None and node.get("state") is None and tree.find(root, path) is None:
             node.set("state", "on")
-    spinlocks = document.find("features/hyperv/spinlocks[@state='on']")
+    spinlocks = tree.find(document, "features/hyperv/spinlocks[@state='on']")
     if spinlocks is not None and tree.get(root, "features/hyperv/spinlocks/@retries") is None:
         spinlocks.set("retries", spinlocks.get("retries", "8191"))
 
@@ -158,10 +158,10 @@ def settle_parts(want: Wanted, root: tree.Element, edits: list[Edit]) -> list[Ed
     tree.erase(root, _HOLLOW)
     _drop_iothreads(want, root, edits)
     found = _settle_firmware(want, root, edits)
-    if want.document.find("cpu/numa/cell") is None and any(edit.path.startswith(_SIZES) for edit in edits):
+    if tree.find(want.document, "cpu/numa/cell") is None and any(edit.path.startswith(_SIZES) for edit in edits):
         _settle_single_node(root)
     total = _numa_memory(root)
-    memory = root.find("memory")
+    memory = tree.find(root, "memory")
     if not total or tree.get(want.document, "memory"):
         return found
     before = None if memory is None else size_at(memory, "KiB")
@@ -181,10 +181,10 @@ def _settle_single_node(root: tree.Element) -> None:
     """A guest that can grow has one NUMA node where none is said; libvirt makes it by itself from 10.1 on, and asks for it
     before. One that is alone has all processors and all memory of the guest.
     """
-    memory = root.find("memory")
+    memory = tree.find(root, "memory")
     size = None if memory is None else size_at(memory, "KiB")
-    cells = root.findall("cpu/numa/cell")
-    if size is None or len(cells) > 1 or (not cells and root.find("maxMemory") is None):
+    cells = tree.find_all(root, "cpu/numa/cell")
+    if size is None or len(cells) > 1 or (not cells and tree.find(root, "maxMemory") is None):
         return
     cell = tree.make(root, "cpu/numa/cell")
     if cell.get("id") is None:
@@ -203,11 +203,11 @@ def _settle_firmware(want: Wanted, root: tree.Element, edits: list[Edit]) -> lis
     asked = any(edit.path == "os/@firmware" or edit.path.startswith("os/firmware/") for edit in edits)
     named = tree.get(want.document, "os/loader") and any(edit.path.startswith("os/loader") for edit in edits)
     if asked and not named:
-        for node in system.findall("loader"):
+        for node in tree.find_all(system, "loader"):
             node.text = None
-        if want.document.find("os/loader") is None:
+        if tree.find(want.document, "os/loader") is None:
             tree.erase(system, "loader")
-        if want.document.find("os/nvram") is None:
+        if tree.find(want.document, "os/nvram") is None:
             for name in ("template", "templateFormat", "format"):
                 tree.erase(system, "nvram/@" + name)
     if not named or system.get("firmware") is None or want.document.find("os").get("firmware"):
@@ -218,24 +218,24 @@ def _settle_firmware(want: Wanted, root: tree.Element, edits: list[Edit]) -> lis
 
 def _numa_memory(root: tree.Element) -> int:
     """The memory of a guest with NUMA nodes, in bytes: libvirt counts it itself (virDomainDefPostParseMemory); 0 without."""
-    cells = root.findall("cpu/numa/cell")
+    cells = tree.find_all(root, "cpu/numa/cell")
     sizes = [size_at(node, "KiB", "memory") for node in cells]
     return 0 if not cells or None in sizes else sum(size or 0 for size in sizes) + sum(_device_sizes(root))
 
 
 def _device_sizes(root: tree.Element) -> list[int]:
-    return [size_at(node, "KiB") or 0 for node in root.iterfind("devices/memory/target/size")]
+    return [size_at(node, "KiB") or 0 for node in tree.find_all(root, "devices/memory/target/size")]
 
 
 def _drop_iothreads(want: Wanted, root: tree.Element, edits: list[Edit]) -> None:
     """Keep the number of I/O threads and their list together: libvirt takes the larger one (virDomainDefParseIOThreads)."""
-    count, listed = root.find("iothreads"), root.findall("iothreadids/iothread")
+    count, listed = tree.find(root, "iothreads"), tree.find_all(root, "iothreadids/iothread")
     if count is None or not listed:
         return
-    if want.document.find("iothreads") is None:
+    if tree.find(want.document, "iothreads") is None:
         if any(edit.path == "iothreadids/iothread" and edit.after is None for edit in edits):
             count.text = str(len(listed))
-    elif want.document.find("iothreadids") is None:
+    elif tree.find(want.document, "iothreadids") is None:
         listed.sort(key=lambda node: _number(node.get("id") or ""))
         for node in listed[_number(count.text or "") :]:
             tree.remove(node)
@@ -263,7 +263,7 @@ def _misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, 
     current = _number(tree.get(root, "vcpu/@current") or text)
     if not 0 < current <= count:
         yield "vcpu_current", f"is {current}, but vcpus is {count}"
-    topology = root.find("cpu/topology")
+    topology = tree.find(root, "cpu/topology")
     if topology is not None:
         product = _product(topology, _LEVELS)
         if product != count:
@@ -279,7 +279,7 @@ def _misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, 
         # libvirt puts them into the first node (qemuDomainDefNumaCPUsRectify).
         yield "cpu.numa.cells", f"have no virtual CPU {min(missing)}, but vcpus is {count}"
     yield from _memory_misfits(document, root)
-    listed = len(document.findall("iothreadids/iothread[@id]"))
+    listed = len(tree.find_all(document, "iothreadids/iothread[@id]"))
     threads = tree.get(document, "iothreads")
     if threads and listed > _number(threads):
         yield "iothreads", f"is {threads}, but iothread_ids lists {listed}"
@@ -296,20 +296,20 @@ def _cpus_at(root: tree.Element, path: str) -> frozenset[int]:
 
 
 def _memory_misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, str]]:
-    total, memory = _numa_memory(root), root.find("memory")
+    total, memory = _numa_memory(root), tree.find(root, "memory")
     size = None if memory is None else size_at(memory, "KiB")
     if total and size is not None and size != total:
         yield (
             "memory",
             f"is {values.size_text(size)}, but the NUMA nodes and memory devices have {values.size_text(total)}",
         )
-    most = root.find("maxMemory")
+    most = tree.find(root, "maxMemory")
     limit = None if most is None else size_at(most, "KiB")
     if limit is not None and size is not None and limit < size:
         yield "max_memory", f"is {values.size_text(limit)}, but memory is {values.size_text(size)}"
-    balloon = root.find("currentMemory")
+    balloon = tree.find(root, "currentMemory")
     now = None if balloon is None else size_at(balloon, "KiB")
-    if now is not None and size is not None and now > size and document.find("currentMemory") is not None:
+    if now is not None and size is not None and now > size and tree.find(document, "currentMemory") is not None:
         yield "current_memory", f"is {values.size_text(now)}, but memory is {values.size_text(size)}"
 
 
@@ -318,7 +318,7 @@ def _firmware_misfits(root: tree.Element) -> Iterator[tuple[str, str]]:
         yield "bootmenu.timeout", "goes with bootmenu.enable; libvirt forgets it otherwise"
     if tree.get(root, "os/loader/@secure") and not tree.get(root, "os/loader"):
         yield "loader.secure", "goes with loader.path; where libvirt chooses, say firmware_features"
-    features = {node.get("name"): node.get("enabled") for node in root.iterfind("os/firmware/feature")}
+    features = {node.get("name"): node.get("enabled") for node in tree.find_all(root, "os/firmware/feature")}
     if features.get("secure-boot") != "yes" and tree.get(root, "os/loader/@secure") != "yes":
         return
     kind = root.find("os/type")

@@ -62,7 +62,7 @@ def concrete(declared: Declared, site: Site) -> Declared:
         result["virt_type"] = None
     if declared.get("firmware") == "bios":
         result["firmware"] = None
-        if root is not None and (root.find("os").get("firmware") == "efi" or root.find("os/nvram") is not None):
+        if root is not None and (root.find("os").get("firmware") == "efi" or tree.find(root, "os/nvram") is not None):
             site.problems.add(where + ": firmware", "is efi; the firmware of an existing guest is not changed to bios")
     return result
 
@@ -102,7 +102,7 @@ def _node(root: tree.Element | None, target: str) -> tree.Element | None:
     """The guest's disk with this target, as it is now."""
     if root is None:
         return None
-    return next((node for node in root.iterfind("devices/disk") if tree.get(node, "target/@dev") == target), None)
+    return next((node for node in tree.find_all(root, "devices/disk") if tree.get(node, "target/@dev") == target), None)
 
 
 def _disk(item: Declared, guest: Declared, root: tree.Element | None, where: str, site: Site) -> Declared:
@@ -237,7 +237,7 @@ def _stand_on_volume(
 
 def _format_at(root: tree.Element | None, path: str | None) -> str | None:
     """The format in which the guest's disk on this file is read now."""
-    nodes = [] if root is None else root.findall("devices/disk")
+    nodes = [] if root is None else tree.find_all(root, "devices/disk")
     return next((tree.get(node, "driver/@type") for node in nodes if tree.get(node, "source/@file") == path), None)
 
 
@@ -277,7 +277,7 @@ def _format_of_file(item: Declared, where: str, site: Site) -> str | None:
 
 def _interfaces(declared: Declared, root: tree.Element | None, where: str, site: Site) -> list[Declared]:
     """The interfaces, each with its MAC address: the declared one, that of the interface it is, or a derived one."""
-    present = [] if root is None else [_interface_facts(node) for node in root.iterfind("devices/interface")]
+    present = [] if root is None else [_interface_facts(node) for node in tree.find_all(root, "devices/interface")]
     items = [dict(item, mac=_plain_mac(item.get("mac"))) for item in declared["interfaces"]]
     taken = {item["mac"].lower() for item in items if item.get("mac")}
     names = _names(items)
@@ -346,7 +346,7 @@ def _end(item: Declared) -> tuple[str, ...]:
 
 def _interface_facts(node: tree.Element) -> tuple[str, tuple[str, ...]]:
     """The MAC address of an interface that is there, and what it is connected to, as _end says it."""
-    address = node.find("source/address")
+    address = tree.find(node, "source/address")
     card = (None if address is None else pci_address(address.attrib)) or ""
     ends = (tree.get(node, path) or "" for path in ENDS.values())
     return (tree.get(node, "mac/@address") or "").lower(), (node.get("type") or "", *ends, card)
@@ -359,7 +359,7 @@ def _matching(item: Declared, present: list[tuple[str, tuple[str, ...]]], taken:
 
 def macs(root: tree.Element) -> list[str]:
     """The MAC addresses of a guest's interfaces."""
-    return [(tree.get(node, "mac/@address") or "").lower() for node in root.iterfind("devices/interface")]
+    return [(tree.get(node, "mac/@address") or "").lower() for node in tree.find_all(root, "devices/interface")]
 
 
 def _check_interface(item: Declared, where: str, site: Site, attached: Sequence[str | None]) -> None:

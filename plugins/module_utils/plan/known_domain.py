@@ -24,10 +24,10 @@ def _hostdev(node: tree.Element, place: int) -> str:
     """What it is on the host, in the words of lspci and lsusb. A USB device is known by vendor and product if it says
     them: a running guest's definition then says its address as well.
     """
-    source = node.find("source")
+    source = tree.find(node, "source")
     if source is None:
         return str(place)
-    address = source.find("address")
+    address = tree.find(source, "address")
     attributes = {} if address is None else address.attrib
     pci = values.pci_address(attributes)
     vendor, product = (tree.get(source, tag + "/@id") for tag in ("vendor", "product"))

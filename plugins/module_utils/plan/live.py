@@ -83,7 +83,7 @@ def live_plan(
     live = tree.parse(running_or_saved)
     owned = ownership.read(live)
     most = limits(live)
-    present = {f"devices/{node.tag}" for node in live.iterfind("devices/*")}
+    present = {f"devices/{node.tag}" for node in tree.find_all(live, "devices/*")}
     cpu = tree.get(live, "cpu/@mode") or "custom"
     edits = without_aliases(running(want, live, root, before, settled), host)
     edits = [edit for edit in edits if not _expanded(edit, cpu, tree.get(root, "cpu/@mode"))]
@@ -173,7 +173,7 @@ def _plug(verb: str, node: tree.Element, key: str | None, group: list[Edit]) -> 
 
 def _single(group: list[Edit], path: str, was_there: bool, live: tree.Element) -> Live:
     """A device of which a guest has one at the most, so that it has no key."""
-    edit, node = group[0], live.find(path)
+    edit, node = group[0], tree.find(live, path)
     if edit.path == path and edit.after is None and isinstance(edit.before, type(live)):
         return _plug("detach", edit.before, None, group)
     if node is not None and not was_there:
@@ -194,7 +194,7 @@ def _disk(group: list[Edit], place: Place, name: str) -> Live:
         gone = {edit.path.rpartition("/")[2]: 0 for edit in limited if edit.after is None and edit.path != LIMITS}
         told = {
             node.tag: node.text if node.tag == "group_name" else int(node.text)
-            for node in place.node.iterfind("iotune/*")
+            for node in tree.find_all(place.node, "iotune/*")
         }
         args = {"target": place.key, "values": {**gone, **told}}
         calls.append(Call(Step("limit", args, f"set the limits of {name}", True), tuple(limited)))
@@ -238,7 +238,7 @@ def can_plug(node: tree.Element, out: bool) -> bool:
 
 def _moved(node: tree.Element) -> str:
     """A device for an update: what libvirt noted of an interface's old network does not go with the new one."""
-    source = node.find("source")
+    source = tree.find(node, "source")
     if node.tag == "interface" and source is not None:
         for name in ("portid", "bridge" if source.get("network") else "network"):
             source.attrib.pop(name, None)

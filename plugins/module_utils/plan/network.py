@@ -97,7 +97,7 @@ def _restart(current: Network) -> Step:
 
 def _isolate(document: tree.Element) -> None:
     """Libvirt has no word for a network that leads nowhere: it is one without <forward>."""
-    node = document.find("forward")
+    node = tree.find(document, "forward")
     if node is not None and node.get("mode") == "none":
         node[:] = []
         node.attrib.clear()
@@ -109,7 +109,7 @@ def _straighten(root: tree.Element) -> None:
     now, and its schema has no word for a VLAN that is no trunk.
     """
     forward = root.find("forward")
-    first = None if forward is None else forward.find("interface")
+    first = None if forward is None else tree.find(forward, "interface")
     if first is not None and forward.get("dev") != first.get("dev"):
         forward.attrib.pop("dev", None)
     for node in root.iter("vlan"):
@@ -128,8 +128,8 @@ def _outside(root: tree.Element) -> list[str]:
     """Addresses that DHCP is to give out although they are not in their block: libvirt would only say so at the write."""
     return [
         f"{node.tag} {name} {node.get(name)} is not in {subnet_of(block)}"
-        for block in root.findall("ip")
-        for node in block.findall("dhcp/range") + block.findall("dhcp/host")
+        for block in tree.find_all(root, "ip")
+        for node in tree.find_all(block, "dhcp/range") + tree.find_all(block, "dhcp/host")
         for name in ("start", "end", "ip")
         if node.get(name) and not _is_in(node.get(name), block)
     ]
@@ -137,15 +137,19 @@ def _outside(root: tree.Element) -> list[str]:
 
 def _misplaced(root: tree.Element, declared: tree.Element) -> list[str]:
     """What libvirt refuses only when it starts the network, or in words that name nothing. declared: the sparse document."""
-    families = [":" in (block.get("address") or "") for block in root.findall("ip") if block.find("dhcp") is not None]
+    families = [
+        ":" in (block.get("address") or "")
+        for block in tree.find_all(root, "ip")
+        if tree.find(block, "dhcp") is not None
+    ]
     found = ["DHCP is declared for two blocks of one family"] * (len(families) > len(set(families)))
     device, first = tree.get(declared, "forward/@dev"), tree.get(root, "forward/interface/@dev")
     if device and first and device != first:
         found.append(f"forward.dev is {device}, but the first of forward.interfaces is {first}")
     mode = tree.get(root, "forward/@mode")
-    if mode in ("nat", "route", "open") and len(root.findall("forward/interface")) > 1:
+    if mode in ("nat", "route", "open") and len(tree.find_all(root, "forward/interface")) > 1:
         found.append(f"forward.interfaces holds several devices; the mode {mode} takes one")
-    for node in root.findall("route"):
+    for node in tree.find_all(root, "route"):
         address, mask = node.get("address"), node.get("prefix") or node.get("netmask")
         try:
             if address and mask:

@@ -27,7 +27,7 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
     root = tree.element("domain", type=want.document.get("type") or _virt_type(host))
     root.append(tree.element("name", declared["name"]))
     # libvirt wants the UUID that SMBIOS tells the guest to be the guest's own.
-    told = next((node.text for node in want.document.iterfind("sysinfo/system/entry[@name='uuid']")), None)
+    told = next((node.text for node in tree.find_all(want.document, "sysinfo/system/entry[@name='uuid']")), None)
     root.append(tree.element("uuid", told or derived_uuid(host.identity, "domain", declared["name"])))
     if want.raw is not None or root.get("type") not in ("kvm", "qemu"):
         if not tree.get(want.document, "os/type"):
@@ -41,7 +41,7 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
         kind.set("machine", "q35")
         for feature in ("acpi", "apic"):
             tree.make(root, "features/" + feature)
-    if want.document.find("cpu") is None and (arch == "x86_64" or root.get("type") == "kvm"):
+    if tree.find(want.document, "cpu") is None and (arch == "x86_64" or root.get("type") == "kvm"):
         # host-model can be migrated; emulation has no host CPU to model, and the default there is too old for new systems.
         tree.put(root, "cpu/@mode", "host-model" if root.get("type") == "kvm" else "maximum")
     tree.put(root, "clock/@offset", "utc")
@@ -54,8 +54,8 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
     for tag in ("serial", "console", "channel", "rng"):
         if "devices/" + tag in want.lists or tag in declared_lists:
             tree.erase(devices, tag)
-    on_scsi = any(tree.get(node, "target/@bus") == "scsi" for node in want.document.iterfind("devices/disk"))
-    if on_scsi and want.document.find("devices/controller[@type='scsi']") is None:
+    on_scsi = any(tree.get(node, "target/@bus") == "scsi" for node in tree.find_all(want.document, "devices/disk"))
+    if on_scsi and tree.find(want.document, "devices/controller[@type='scsi']") is None:
         # libvirt's own choice is a controller of 1995, which new systems have no driver for.
         devices.append(tree.element("controller", None, type="scsi", index="0", model="virtio-scsi"))
     return root
@@ -63,7 +63,7 @@ def new_document(want: Wanted, declared: Declared, site: Site) -> tree.Element:
 
 def _filled(want: Wanted, path: str) -> bool:
     """Whether a declared list has entries: an empty one is told by a mark without attributes of its own."""
-    return any(len(node) or node.get("type") for node in want.typed.findall(path))
+    return any(len(node) or node.get("type") for node in tree.find_all(want.typed, path))
 
 
 def _virt_type(host: Host) -> str:
@@ -99,21 +99,26 @@ def _default_devices(devices: tree.Element, machine: str, arch: str) -> None:
 def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool) -> None:
     """Fill in what a declared device cannot do without where the guest does not have that device yet."""
     for path, nodes in _device_groups(want.typed).items():
-        there = keys_among(want.rules, path, root.findall(path)) or []
-        by_key = dict(zip(keys_among(want.rules, path, want.document.findall(path)) or [], want.document.findall(path)))
+        there = keys_among(want.rules, path, tree.find_all(root, path)) or []
+        by_key = dict(
+            zip(
+                keys_among(want.rules, path, tree.find_all(want.document, path)) or [],
+                tree.find_all(want.document, path),
+            )
+        )
         for key in keys_among(want.rules, path, nodes) or []:
             if key not in there and key in by_key:
                 _fill(by_key[key])
             if key in by_key and by_key[key].tag == "graphics":
                 _choose_port(by_key[key])
                 _choose_listen(by_key[key], root)
-    for node in want.document.iterfind("devices/disk"):
+    for node in tree.find_all(want.document, "devices/disk"):
         _move_into_source(node, root)
-    memory, balloon = root.find("memory"), root.find("currentMemory")
+    memory, balloon = tree.find(root, "memory"), tree.find(root, "currentMemory")
     follows = not exists or balloon is None or (memory is not None and size_at(balloon, "KiB") in _totals(memory, root))
     if declared.get("memory") and not declared.get("current_memory") and follows:
-        wanted_memory = want.document.find("memory")
-        if wanted_memory is not None and want.document.find("currentMemory") is None:
+        wanted_memory = tree.find(want.document, "memory")
+        if wanted_memory is not None and tree.find(want.document, "currentMemory") is None:
             wanted_memory.addnext(tree.element("currentMemory", wanted_memory.text, unit=wanted_memory.get("unit")))
     if declared.get("memory"):
         _add_devices(want, root)
@@ -122,19 +127,22 @@ def complete(want: Wanted, root: tree.Element, declared: Declared, exists: bool)
 def _totals(memory: tree.Element, root: tree.Element) -> tuple[int, int]:
     """A guest's memory in bytes, with and without that of its memory devices."""
     total = size_at(memory, "KiB") or 0
-    return total, total - device_memory(root.findall("devices/memory"))
+    return total, total - device_memory(tree.find_all(root, "devices/memory"))
 
 
 def device_memory(nodes: list[tree.Element]) -> int:
     """The size of memory devices in bytes, which libvirt counts into a guest's memory (virDomainDefGetMemoryTotal)."""
-    sizes = (node.find("target/size") for node in nodes)
+    sizes = (tree.find(node, "target/size") for node in nodes)
     return sum(size_at(size, "KiB") or 0 for size in sizes if size is not None)
 
 
 def _add_devices(want: Wanted, root: tree.Element) -> None:
     """Count the memory devices that the guest will have into the memory that is declared."""
     path = "devices/memory"
-    present, wanted = root.findall(path), [node for node in want.document.findall(path) if not node.get(ABSENT)]
+    present, wanted = (
+        tree.find_all(root, path),
+        [node for node in tree.find_all(want.document, path) if not node.get(ABSENT)],
+    )
     after = dict(zip(keys_among(want.rules, path, present) or [], present))
     for key in doomed(want, ownership.read(root).keys):
         if key.startswith(path + "["):
@@ -166,7 +174,7 @@ def _defaults(node: tree.Element) -> tuple[tuple[str, str], ...]:
         or tree.get(node, "listen/@type") in ("socket", "none")
     ):
         return ()
-    if node.find("source/auth") is not None:
+    if tree.find(node, "source/auth") is not None:
         secret = "ceph" if tree.get(node, "source/@protocol") == "rbd" else "iscsi"
         return (*NEW_DEVICE[node.tag], ("source/auth/secret/@type", secret))
     if node.tag == "memory" and node.get("model") == "virtio-mem":
@@ -174,7 +182,7 @@ def _defaults(node: tree.Element) -> tuple[tuple[str, str], ...]:
         return (("target/block", "2048"), ("target/requested", "0"))
     if node.tag == "vsock" and tree.get(node, "cid/@address") is not None:
         return NEW_DEVICE["vsock"][:1]
-    if node.tag == "shmem" and node.find("server") is not None:
+    if node.tag == "shmem" and tree.find(node, "server") is not None:
         return (("model/@type", "ivshmem-doorbell"),)
     return NEW_DEVICE.get(f"{node.tag} {kind}", NEW_DEVICE.get(node.tag, ()))
 
@@ -199,7 +207,7 @@ def _move_into_source(node: tree.Element, root: tree.Element) -> None:
     where a declaration puts it, but not in both places.
     """
     for tag in ("auth", "encryption"):
-        for disk in root.iterfind("devices/disk") if node.find("source/" + tag) is not None else ():
+        for disk in tree.find_all(root, "devices/disk") if tree.find(node, "source/" + tag) is not None else ():
             beside, source = disk.find(tag), disk.find("source")
             if tree.get(disk, "target/@dev") == tree.get(node, "target/@dev") and None not in (beside, source):
                 source.append(beside)
@@ -207,8 +215,8 @@ def _move_into_source(node: tree.Element, root: tree.Element) -> None:
 
 def _choose_listen(node: tree.Element, root: tree.Element) -> None:
     """Where a list of places to listen on is declared, the attribute that says the first of them too goes with the old one."""
-    if node.find("listen") is not None and node.get("listen") is None:
-        for present in root.findall("devices/graphics"):
+    if tree.find(node, "listen") is not None and node.get("listen") is None:
+        for present in tree.find_all(root, "devices/graphics"):
             if present.get("type") == node.get("type"):
                 present.attrib.pop("listen", None)
 
@@ -235,7 +243,7 @@ NEW_DEVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
 
 def _device_groups(root: tree.Element) -> dict[str, list[tree.Element]]:
     groups: dict[str, list[tree.Element]] = {}
-    for node in root.iterfind("devices/*"):
+    for node in tree.find_all(root, "devices/*"):
         if tree.is_element(node):
             groups.setdefault("devices/" + node.tag, []).append(node)
     return groups

@@ -18,9 +18,9 @@ USB2 = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 
 def normal_domain(root: tree.Element) -> None:
     """Write the document as libvirt would."""
-    _number_controllers(root.findall("devices/controller"))
+    _number_controllers(tree.find_all(root, "devices/controller"))
     for tag in ("serial", "parallel"):
-        _number_ports(root.findall(f"devices/{tag}"))
+        _number_ports(tree.find_all(root, f"devices/{tag}"))
     _primary_video_first(root)
     _model_of_panic(root)
     _only_its_processors(root)
@@ -62,9 +62,9 @@ def _number_ports(nodes: list[tree.Element]) -> None:
 
 def _primary_video_first(root: tree.Element) -> None:
     """The primary video device is the first one (virDomainDefPostParseVideo); of others there is nothing to say."""
-    nodes = root.findall("devices/video")
+    nodes = tree.find_all(root, "devices/video")
     for node in nodes:
-        model = node.find("model")
+        model = tree.find(node, "model")
         if model is not None and model.get("primary") == "yes" and node is not nodes[0]:
             nodes[0].addprevious(node)
         elif model is not None and model.get("primary") == "no":
@@ -74,7 +74,7 @@ def _primary_video_first(root: tree.Element) -> None:
 def _model_of_panic(root: tree.Element) -> None:
     """Panic devices are known by their model, and each machine has a default one (qemuDomainDefaultPanicModel)."""
     arch, machine = tree.get(root, "os/type/@arch") or "x86_64", tree.get(root, "os/type/@machine") or ""
-    for node in root.findall("devices/panic"):
+    for node in tree.find_all(root, "devices/panic"):
         if node.get("model") is None:
             model = "pvpanic" if arch not in ("x86_64", "i686") else "isa"
             node.set("model", "s390" if arch.startswith("s390") else "pseries" if "pseries" in machine else model)
@@ -85,7 +85,7 @@ def _only_its_processors(root: tree.Element) -> None:
     virDomainCachetuneDefParse), and dropped when none is left.
     """
     text = tree.get(root, "vcpu") or ""
-    for node in [*root.findall("cputune/cachetune"), *root.findall("cputune/memorytune")]:
+    for node in [*tree.find_all(root, "cputune/cachetune"), *tree.find_all(root, "cputune/memorytune")]:
         numbers = VALUES["cpuset"].same(node.get("vcpus") or "")
         if not text.isdecimal() or isinstance(numbers, str):
             continue
@@ -102,7 +102,7 @@ MOST = 4096
 
 def _whole_numa(root: tree.Element) -> None:
     """Processors that no cell names belong to the first one (qemuDomainDefNumaCPUsRectify)."""
-    cells = root.findall("cpu/numa/cell")
+    cells = tree.find_all(root, "cpu/numa/cell")
     text = tree.get(root, "vcpu") or ""
     sets = [VALUES["cpuset"].same(cell.get("cpus") or "") for cell in cells]
     if not cells or not text.isdecimal() or any(isinstance(numbers, str) for numbers in sets):
@@ -114,14 +114,14 @@ def _whole_numa(root: tree.Element) -> None:
 
 def _lun_of_iscsi(root: tree.Element) -> None:
     """The first LUN of an iSCSI target is named (virDomainPostParseCheckISCSIPath)."""
-    for source in root.iterfind("devices/*/source[@protocol='iscsi']"):
+    for source in tree.find_all(root, "devices/*/source[@protocol='iscsi']"):
         if source.get("name") and "/" not in source.get("name"):
             source.set("name", source.get("name") + "/0")
 
 
 def _bound_socket_first(root: tree.Element) -> None:
     """Of the two ends of a UDP socket the one that listens comes first (virDomainChrSourceDefFormat)."""
-    for node in root.iterfind("devices//source[@mode='bind']"):
+    for node in tree.find_all(root, "devices//source[@mode='bind']"):
         first = node.getparent().find("source")
         if node.getparent().get("type") == "udp" and node is not first:
             first.addprevious(node)
@@ -129,8 +129,8 @@ def _bound_socket_first(root: tree.Element) -> None:
 
 def _no_made_up_path(root: tree.Element) -> None:
     """A channel's path that libvirt made up is made up anew at each start (qemuDomainChrDefDropDefaultPath)."""
-    for node in root.iterfind("devices/channel[@type='unix']"):
-        source, name = node.find("source"), tree.get(node, "target/@name") or ""
+    for node in tree.find_all(root, "devices/channel[@type='unix']"):
+        source, name = tree.find(node, "source"), tree.get(node, "target/@name") or ""
         if source is not None and re.search(_MADE_UP + re.escape(name) + "$", source.get("path") or ""):
             del source.attrib["path"]
             if not len(source):

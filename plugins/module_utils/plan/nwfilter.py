@@ -72,7 +72,7 @@ def plan_nwfilter(declared: Declared, site: Site) -> ObjectPlan:
     changes = changes_of(overlay(root, want.document, want.rules), want.rules, None if current else "create")
     check_uuid(want, root, uuid, site)
     for option, nodes in lists.items():
-        before = root.findall(LISTS[option])
+        before = tree.find_all(root, LISTS[option])
         if [_meaning(node) for node in before] == [_meaning(node) for node in nodes]:
             continue
         told = [[entry_in_words(node) for node in side] or None for side in (before, nodes)]
@@ -104,7 +104,7 @@ def _absent(name: str, site: Site) -> ObjectPlan:
 
 
 def _needs(root: tree.Element) -> frozenset[Id]:
-    return frozenset(("nwfilter", str(node.get("filter"))) for node in root.iterfind("filterref"))
+    return frozenset(("nwfilter", str(node.get("filter"))) for node in tree.find_all(root, "filterref"))
 
 
 def _new(name: str, site: Site) -> tree.Element:
@@ -119,7 +119,7 @@ def _declared_lists(
     """The elements of each list that is declared, by option; those in raw XML are taken out of the document."""
     found = {}
     for option, tag in LISTS.items():
-        nodes = document.findall(tag)
+        nodes = tree.find_all(document, tag)
         for node in nodes:
             document.remove(node)
         if declared.get(option) is not None:

@@ -108,11 +108,11 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
     neighbours ("../x"), and attributes ("@x") unless they are declared.
     """
     for path in paths:
-        if path.startswith("?") and want.find(path[1:]) is not None:
+        if path.startswith("?") and tree.find(want, path[1:]) is not None:
             continue
         if path == "*":
             for child in [
-                child for tag, nodes in tree.by_tag(have).items() if want.find(tag) is None for child in nodes
+                child for tag, nodes in tree.by_tag(have).items() if tree.find(want, tag) is None for child in nodes
             ]:
                 tree.remove(child)
             continue
@@ -121,7 +121,7 @@ def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> Non
                 have.attrib.pop(path[1:], None)
             continue
         parent = have.getparent() if path.startswith("../") else have
-        for node in [] if parent is None else parent.findall(path.lstrip("?").replace("../", "")):
+        for node in [] if parent is None else tree.find_all(parent, path.lstrip("?").replace("../", "")):
             parent.remove(node)
 
 

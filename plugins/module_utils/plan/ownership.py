@@ -47,11 +47,11 @@ NOTHING = Owned(frozenset(), None, None)
 
 def read(root: tree.Element) -> Owned:
     """What an object's document says of our ownership."""
-    node = root.find("metadata/" + TAG)
+    node = tree.find(root, "metadata/" + TAG)
     if node is None:
         return NOTHING
-    keys = frozenset((key.text or "").strip() for key in node.findall(_KEY))
-    declined = {str(child.get("step")): (child.text or "").strip() for child in node.findall(_DECLINED)}
+    keys = frozenset((key.text or "").strip() for key in tree.find_all(node, _KEY))
+    declined = {str(child.get("step")): (child.text or "").strip() for child in tree.find_all(node, _DECLINED)}
     return Owned(keys, node.get("declared"), node.get("definition"), declined)
 
 
@@ -86,7 +86,7 @@ def _filled(node: tree.Element, tag: str, declined: str, owned: Owned) -> tree.E
 
 def strip(root: tree.Element) -> None:
     """Take our ownership out of a document, and a metadata element that is then empty."""
-    node = root.find("metadata/" + TAG)
+    node = tree.find(root, "metadata/" + TAG)
     if node is not None:
         metadata = node.getparent()
         metadata.remove(node)
@@ -100,7 +100,7 @@ def fingerprint(root: tree.Element, rules: Rules) -> str:
     strip(copied)
     for path, field in rules.fields.items():
         where, attribute = tree.split(path)
-        for node in copied.findall(where) if field.secret else ():
+        for node in tree.find_all(copied, where) if field.secret else ():
             if attribute:
                 node.attrib.pop(attribute, None)
             else:

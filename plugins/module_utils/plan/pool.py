@@ -41,7 +41,7 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
         root = tree.parse(current.inactive) if current else _new(name, site)
         before_uuid = tree.get(root, "uuid")
         edits, _settled = overlaid(want, root)
-        if root.get("type") == "logical" and root.find("target") is None:
+        if root.get("type") == "logical" and tree.find(root, "target") is None:
             # So does libvirt (storage_conf.c), but its schema wants to be told.
             tree.put(root, "target/path", "/dev/" + (tree.get(root, "source/name") or name))
         _check(want, root, before_uuid if current else None, site)

@@ -17,7 +17,7 @@ def complete_raw(raw: tree.Element, current: str | None, host: str, guest: str) 
     root = None if current is None else tree.only_read(current)
     address_interfaces(raw, root, host, guest)
     memory_of_nodes(raw, root)
-    labels = raw.findall("seclabel")
+    labels = tree.find_all(raw, "seclabel")
     model = None if root is None else only_model(root)
     if len(labels) == 1 and model and labels[0].get("model") is None:
         labels[0].set("model", model)
@@ -28,17 +28,17 @@ def memory_of_nodes(root: tree.Element, current: tree.Element | None) -> None:
     balloon cannot be larger (virDomainDefPostParseMemory). A guest that has the memory which is declared was defined before
     libvirt counted so, and is left.
     """
-    here, there = (None if one is None else one.find("memory") for one in (root, current))
+    here, there = (None if one is None else tree.find(one, "memory") for one in (root, current))
     if None not in (here, there) and size_at(here, "KiB") == size_at(there, "KiB"):
         return
-    cells = root.findall("cpu/numa/cell")
+    cells = tree.find_all(root, "cpu/numa/cell")
     sizes = [size_at(cell, "KiB", "memory") for cell in cells]
-    devices = [size_at(size, "KiB") for size in root.iterfind("devices/memory/target/size")]
+    devices = [size_at(size, "KiB") for size in tree.find_all(root, "devices/memory/target/size")]
     if not cells or None in (*sizes, *devices):
         return
     total = sum(size or 0 for size in (*sizes, *devices)) // 1024
     for tag in ("memory", "currentMemory"):
-        node = root.find(tag)
+        node = tree.find(root, tag)
         if node is not None and (tag == "memory" or (size_at(node, "KiB") or 0) > total << 10):
             node.text = str(total)
             node.set("unit", "KiB")
@@ -48,7 +48,7 @@ def only_model(root: tree.Element) -> str | None:
     """The model of a guest's only security label. One that is declared without a model is of this one: libvirt gave it the
     first that the host has (virSecurityLabelDefsParseXML).
     """
-    labels = root.findall("seclabel")
+    labels = tree.find_all(root, "seclabel")
     return str(labels[0].get("model") or "") or None if len(labels) == 1 else None
 
 
@@ -57,8 +57,8 @@ def address_interfaces(raw: tree.Element, current: tree.Element | None, host: st
 
     libvirt would make one up at random, and a document that is declared anew would add an interface to the guest.
     """
-    nodes = raw.findall("devices/interface")
-    there = [] if current is None else current.findall("devices/interface")
+    nodes = tree.find_all(raw, "devices/interface")
+    there = [] if current is None else tree.find_all(current, "devices/interface")
     taken = {(tree.get(node, "mac/@address") or "").lower() for node in nodes}
     for place, node in enumerate(nodes):
         if tree.get(node, "mac/@address"):
@@ -72,7 +72,7 @@ def address_interfaces(raw: tree.Element, current: tree.Element | None, host: st
 
 def _is_alike(declared: tree.Element, current: tree.Element) -> bool:
     """Whether an interface has the declared type and stands on the declared source."""
-    want, have = declared.find("source"), current.find("source")
+    want, have = tree.find(declared, "source"), tree.find(current, "source")
     attributes = {} if want is None else dict(want.attrib)
     return declared.get("type") == current.get("type") and all(
         have is not None and have.get(name) == text for name, text in attributes.items()

@@ -165,7 +165,7 @@ def seed_name(guest: str, root: tree.Element | None) -> str:
     """The name of a guest's seed: of the one that it has, which it keeps when it is renamed, or of a new one."""
     keys = () if root is None else ownership.read(root).keys
     targets = {key[:-1].rpartition("[")[2] for key in keys if key.startswith(ownership.SEED)}
-    for node in () if root is None else root.iterfind("devices/disk"):
+    for node in () if root is None else tree.find_all(root, "devices/disk"):
         path = tree.get(node, "source/@file") or tree.get(node, "source/@volume") or ""
         if tree.get(node, "target/@dev") in targets and path.endswith("-seed.iso"):
             return path.rpartition("/")[2]

@@ -33,7 +33,7 @@ def reserve(
 
 def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems: list[str]) -> None:
     address = ipaddress.ip_address(item.address)
-    block = next((node for node in root.findall("ip") if address in (subnet_of(node) or ())), None)
+    block = next((node for node in tree.find_all(root, "ip") if address in (subnet_of(node) or ())), None)
     if block is None:
         problems.append(f"address {item.address} of guest {item.guest} is in none of the network's blocks")
         return
@@ -45,7 +45,7 @@ def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems:
         problems.append(f"address {item.address} of guest {item.guest} is no address of a host")
         return
     trail = (Place("ip", _family(block), block),)
-    for node in block.findall("dhcp/host"):
+    for node in tree.find_all(block, "dhcp/host"):
         if node.get("ip") == item.address and (node.get("mac") or "").lower() != item.mac:
             problems.append(
                 "address {} of guest {} is reserved for {}".format(
@@ -65,8 +65,8 @@ def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems:
 
 
 def _release(root: tree.Element, item: Reservation, edits: list[Edit]) -> None:
-    for block in root.findall("ip"):
-        for node in block.findall("dhcp/host"):
+    for block in tree.find_all(root, "ip"):
+        for node in tree.find_all(block, "dhcp/host"):
             if (node.get("mac") or "").lower() == item.mac:
                 trail = (Place("ip", _family(block), block), Place("ip/dhcp/host", item.mac, node))
                 edits.append(Edit("ip/dhcp/host", node, None, trail))

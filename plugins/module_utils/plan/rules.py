@@ -152,7 +152,7 @@ def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] 
 
 def name_iothreads(root: tree.Element) -> None:
     """Write an entry for each I/O thread that is only counted: those are numbered from 1 (virDomainIOThreadIDDefArrayInit)."""
-    listed = {node.get("id") for node in root.iterfind("iothreadids/iothread")}
+    listed = {node.get("id") for node in tree.find_all(root, "iothreadids/iothread")}
     count = tree.get(root, "iothreads") or "0"
     free = (str(number) for number in range(1, 1 << 16) if str(number) not in listed)
     for _missing in range(int(count) - len(listed) if count.isdecimal() else 0):

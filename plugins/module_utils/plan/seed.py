@@ -50,7 +50,9 @@ def with_seed(declared: Declared, root: tree.Element | None, where: str, site: S
     site.imply({"name": name, "pool": pool, **_seed(cloud_init, declared["name"], instance, pool, name, site)})
     path = site.volume_path(pool, name)
     source = {"file": path} if path else {"volume": name, "pool": pool}
-    present = {} if root is None else {tree.get(node, "target/@dev"): node for node in root.iterfind("devices/disk")}
+    present = (
+        {} if root is None else {tree.get(node, "target/@dev"): node for node in tree.find_all(root, "devices/disk")}
+    )
     item: Declared = dict({"target": _target(declared, present, path)}, **source)
     if item["target"] not in present:
         item.update({"device": "cdrom", "bus": _bus(declared, root), "format": "raw", "readonly": True})
@@ -80,7 +82,7 @@ def _bus(declared: Declared, root: tree.Element | None) -> str:
     """The bus of a new seed: virtio-scsi where the guest has it or is new, as the cloud kernels of Debian know no SATA."""
     if root is None:
         return "sata" if declared.get("xml") else "scsi"
-    models = {node.get("model") for node in root.iterfind("devices/controller[@type='scsi']")}
+    models = {node.get("model") for node in tree.find_all(root, "devices/controller[@type='scsi']")}
     return "scsi" if "virtio-scsi" in models else "sata"
 
 
@@ -187,7 +189,7 @@ def _check_config(config: Any, where: str, problems: Problems) -> None:
 
 def ignition_name(guest: str, root: tree.Element | None) -> str:
     """The name of a guest's Ignition config: of the one that it has, which it keeps when it is renamed, or of a new one."""
-    for node in () if root is None else root.iterfind("sysinfo/entry"):
+    for node in () if root is None else tree.find_all(root, "sysinfo/entry"):
         file = (node.get("file") or "").rpartition("/")[2]
         if node.get("name") == ENTRY and file.endswith(IGNITION):
             return file

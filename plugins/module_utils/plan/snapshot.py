@@ -137,7 +137,7 @@ def _writable(guest: Domain) -> dict[str, tree.Element]:
     return {
         tree.get(node, "target/@dev") or "": node
         for node in nodes
-        if node.get("device", "disk") == "disk" and node.find("readonly") is None
+        if node.get("device", "disk") == "disk" and tree.find(node, "readonly") is None
     }
 
 
@@ -163,7 +163,7 @@ def _otherwise(declared: Declared, current: Snapshot) -> tuple[Change, ...]:
     """What an existing snapshot was made otherwise than declared. It is left as it is: another one needs another name."""
     root = tree.parse(current.xml)
     has: dict[str, Any] = {"description": tree.get(root, "description"), "type": _word(current.external)}
-    if root.find("memory") is not None and tree.get(root, "state") in ("running", "paused", "disk-snapshot"):
+    if tree.find(root, "memory") is not None and tree.get(root, "state") in ("running", "paused", "disk-snapshot"):
         has["disk_only"] = tree.get(root, "memory/@snapshot") == "no"
     return tuple(
         Change(option, has[option], declared[option], "create")

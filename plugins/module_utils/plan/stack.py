@@ -144,7 +144,7 @@ def _release(site: Site) -> None:
         if current is None or (declared["state"] != "absent" and declared.get("interfaces") is None):
             continue
         root = tree.only_read(current.inactive)
-        for node in root.iterfind("devices/interface"):
+        for node in tree.find_all(root, "devices/interface"):
             network, mac = tree.get(node, "source/@network"), (tree.get(node, "mac/@address") or "").lower()
             if network and network in site.host.networks and (network, mac) not in kept:
                 site.reservations.append(Reservation(network, mac, "", name))

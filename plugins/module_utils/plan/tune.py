@@ -68,9 +68,9 @@ class Limits(NamedTuple):
 
 def limits(live: tree.Element) -> Limits:
     """The limits of a running guest. Its I/O threads are written one by one into its document."""
-    memory = live.find("memory")
+    memory = tree.find(live, "memory")
     name_iothreads(live)
-    threads = frozenset(int(node.get("id")) for node in live.iterfind("iothreadids/iothread"))
+    threads = frozenset(int(node.get("id")) for node in tree.find_all(live, "iothreadids/iothread"))
     most = size_at(memory, "KiB") or 0 if memory is not None else 0
     return Limits(most, int(tree.get(live, "vcpu") or 1), threads)
 

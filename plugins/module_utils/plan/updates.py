@@ -40,7 +40,7 @@ class Running(NamedTuple):
 def as_it_runs(xml: str) -> Running:
     """A running definition, to be edited."""
     root = tree.parse(xml)
-    return Running(root, root.findall("ip"))
+    return Running(root, tree.find_all(root, "ip"))
 
 
 def live_updates(live: Running, edits: list[Edit]) -> tuple[tuple[Step, ...], list[Edit]]:

@@ -36,8 +36,8 @@ def overlays(site: Site) -> list[tuple[str, str]]:
 
 def paths_in(root: tree.Element) -> set[str]:
     """The files and devices that a guest's disks stand on, backing chains included, and those that it reads by fw_cfg."""
-    found = {path for entry in root.iterfind("sysinfo/entry") if (path := entry.get("file"))}
-    for source in root.iterfind("devices/disk//source"):
+    found = {path for entry in tree.find_all(root, "sysinfo/entry") if (path := entry.get("file"))}
+    for source in tree.find_all(root, "devices/disk//source"):
         path = source.get("file") or source.get("dev")
         if path:
             found.add(path)
