@@ -12,13 +12,12 @@ from typing import Any, Callable, NamedTuple
 
 from .. import tree
 from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Secret, Snapshot, Volume
-from .act_pool import strangers
 from .connection import Connection, libvirt, with_flag
 from .note import read_note
 from .seed import mark_of
 
 _MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
-_SEED = re.compile(r"([^'/]+-(?:seed\.iso|ignition\.json))'")
+_SEED = re.compile(r"<(?:source|entry) [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+-(?:seed\.iso|ignition\.json))'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
 _STANDS_ON = re.compile(r"<source [^>]*(?:file|dev|volume)='(?:[^']*/)?([^'/]+)'")
@@ -310,6 +309,8 @@ def _pool(pool: Any, scope: Scope, guests: Mapping[tuple[str, str], list[str]], 
 
 def _strangers(pool: Any, live: str, connection: Connection) -> tuple[str, ...] | None:
     """What is in a pool's directory beside its volumes, None where it has none that can be looked into."""
+    from .act_pool import strangers  # noqa: PLC0415 - hardly ever needed
+
     root = tree.parse(live)
     if root.get("type") != "dir" or not connection.is_local:
         return None
