@@ -363,6 +363,7 @@ def test_a_guest_that_is_as_declared_costs_no_look_at_the_others(owner: Any) -> 
         _run({"domains": [{"name": "web1", "state": "absent"}]})
 
 
+@pytest.mark.usefixtures("connection")
 def test_what_a_run_did_not_touch_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     guests = [{**GUEST, "name": f"web{number}"} for number in range(5)]
     _run({"domains": guests})
@@ -374,54 +375,42 @@ def test_what_a_run_did_not_touch_is_not_read_again(monkeypatch: pytest.MonkeyPa
         return host
 
     monkeypatch.setattr(converge, "read_host", recorded)
-    try:
-        guests[3]["description"] = "another"
-        outcome = _run({"domains": [*guests, {"name": "gone", "state": "absent"}]})
-        assert [entry["name"] for entry in outcome.objects if entry["changed"]] == ["web3"]
-        assert read == [{"web3"}]
-        assert not _run({"domains": guests}, check=True).changed
-    finally:
-        _run({"domains": [{"name": guest["name"], "state": "absent"} for guest in guests]})
+    guests[3]["description"] = "another"
+    outcome = _run({"domains": [*guests, {"name": "gone", "state": "absent"}]})
+    assert [entry["name"] for entry in outcome.objects if entry["changed"]] == ["web3"]
+    assert read == [{"web3"}]
+    assert not _run({"domains": guests}, check=True).changed
+    _run({"domains": [{"name": guest["name"], "state": "absent"} for guest in guests]})
     assert read[1:] == [set()]
 
 
-def test_a_volume_that_a_guest_stands_on_already_is_not_looked_at() -> None:
+def test_a_volume_that_a_guest_stands_on_already_is_not_looked_at(connection: Connection) -> None:
     size = {"pool": "default-pool", "size": "1 MiB", "format": "raw"}
     disk = {"target": "sda", "bus": "sata", "volume": "web1.img", "pool": "default-pool"}
     guest = {**GUEST, "disks": [disk]}
     made = {"volumes": [{**size, "name": "web1.img"}, {**size, "name": "other.img"}], "domains": [guest]}
-    connection = Connection(URI)
 
     def looked_at() -> set[str]:
         scope = scope_of(stack_of(json.loads(json.dumps({"domains": [guest]}))))
         volumes = read_host(connection, scope).pools["default-pool"].volumes
         return {name for name, volume in volumes.items() if volume is not None}
 
-    try:
-        _run(made)
-        assert looked_at() == set()
-        assert not _run({"domains": [guest]}).changed
-        # At another place of the guest, it keeps the format that it is read in.
-        guest["disks"] = [{**disk, "target": "sdb"}]
-        assert looked_at() == set()
-        (entry,) = _run({"domains": [guest]}, check=True).objects
-        assert [change["path"] for change in entry["changes"]] == ["disks[sda]", "disks[sdb]"]
-        assert entry["changes"][1]["after"]["format"] == "raw"
-        # What else is declared of it, or another volume, has to be known.
-        guest["disks"] = [{**disk, "size": "2 MiB"}]
-        assert looked_at() == {"web1.img"}
-        guest["disks"] = [{**disk, "volume": "other.img"}]
-        assert "other.img" in looked_at()
-        guest["disks"] = [{**disk, "volume": "none.img"}]
-        with pytest.raises(Declined, match=r"volume default-pool/none\.img is neither there nor declared"):
-            _run({"domains": [guest]})
-    finally:
-        connection.close()
-        _run({"domains": [{"name": "web1", "state": "absent"}]})
-        _run(
-            {
-                "volumes": [
-                    {"name": name, "pool": "default-pool", "state": "absent"} for name in ("web1.img", "other.img")
-                ]
-            }
-        )
+    _run(made)
+    assert looked_at() == set()
+    assert not _run({"domains": [guest]}).changed
+    # At another place of the guest, it keeps the format that it is read in.
+    guest["disks"] = [{**disk, "target": "sdb"}]
+    assert looked_at() == set()
+    (entry,) = _run({"domains": [guest]}, check=True).objects
+    assert [change["path"] for change in entry["changes"]] == ["disks[sda]", "disks[sdb]"]
+    assert entry["changes"][1]["after"]["format"] == "raw"
+    # What else is declared of it, or another volume, has to be known.
+    guest["disks"] = [{**disk, "size": "2 MiB"}]
+    assert looked_at() == {"web1.img"}
+    guest["disks"] = [{**disk, "volume": "other.img"}]
+    assert "other.img" in looked_at()
+    guest["disks"] = [{**disk, "volume": "none.img"}]
+    with pytest.raises(Declined, match=r"volume default-pool/none\.img is neither there nor declared"):
+        _run({"domains": [guest]})
+    _run({"domains": [{"name": "web1", "state": "absent"}]})
+    _run({"volumes": [{"name": name, "pool": "default-pool", "state": "absent"} for name in ("web1.img", "other.img")]})
