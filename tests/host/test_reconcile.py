@@ -384,15 +384,15 @@ def test_what_a_run_did_not_touch_is_not_read_again(monkeypatch: pytest.MonkeyPa
     assert read[1:] == [set()]
 
 
-def test_a_volume_that_a_guest_stands_on_already_is_not_looked_at(connection: Connection) -> None:
-    size = {"pool": "default-pool", "size": "1 MiB", "format": "raw"}
-    disk = {"target": "sda", "bus": "sata", "volume": "web1.img", "pool": "default-pool"}
+def test_a_volume_that_a_guest_stands_on_already_is_not_looked_at(connection: Connection, pool: Any) -> None:
+    size = {"pool": "default", "size": "1 MiB", "format": "raw"}
+    disk = {"target": "sda", "bus": "sata", "volume": "web1.img", "pool": "default"}
     guest = {**GUEST, "disks": [disk]}
     made = {"volumes": [{**size, "name": "web1.img"}, {**size, "name": "other.img"}], "domains": [guest]}
 
     def looked_at() -> set[str]:
         scope = scope_of(stack_of(json.loads(json.dumps({"domains": [guest]}))))
-        volumes = read_host(connection, scope).pools["default-pool"].volumes
+        volumes = read_host(connection, scope).pools[pool.name()].volumes
         return {name for name, volume in volumes.items() if volume is not None}
 
     _run(made)
@@ -410,7 +410,7 @@ def test_a_volume_that_a_guest_stands_on_already_is_not_looked_at(connection: Co
     guest["disks"] = [{**disk, "volume": "other.img"}]
     assert "other.img" in looked_at()
     guest["disks"] = [{**disk, "volume": "none.img"}]
-    with pytest.raises(Declined, match=r"volume default-pool/none\.img is neither there nor declared"):
+    with pytest.raises(Declined, match=r"volume default/none\.img is neither there nor declared"):
         _run({"domains": [guest]})
     _run({"domains": [{"name": "web1", "state": "absent"}]})
-    _run({"volumes": [{"name": name, "pool": "default-pool", "state": "absent"} for name in ("web1.img", "other.img")]})
+    _run({"volumes": [{"name": name, "pool": "default", "state": "absent"} for name in ("web1.img", "other.img")]})
