@@ -77,7 +77,7 @@ def test_what_is_no_seed_of_ours_tells_nothing(connection: Connection, tmp_path:
 
 
 def test_a_seed_tells_which_instance_it_is_for(connection: Connection, pool: Any, tmp_path: Path) -> None:
-    mark = Mark(seed_digest(FILES), "0123abcd")
+    mark = Mark(seed_digest(FILES), "0123abcd", 12)
     place_bytes(connection, pool, "web1-seed.iso", build_seed(FILES, mark))
     assert mark_of(connection, None, str(tmp_path / "pool" / "web1-seed.iso")) == mark
 

@@ -175,7 +175,8 @@ def _too_small(args: Args, capacity: int) -> Exception:
 def _seed(connection: Connection, pool: Any, args: Args) -> None:
     content = args["content"]
     is_text = isinstance(content, str)
-    data = content.encode() if is_text else build_seed(content, Mark(args["digest"], args.get("instance", "")))
+    mark = Mark(args["digest"], args.get("instance", ""), args.get("made", 0))
+    data = content.encode() if is_text else build_seed(content, mark)
     place_bytes(connection, pool, args["name"], data)
 
 

@@ -334,6 +334,7 @@ def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Vol
         backing=tree.get(root, "backingStore/path"),
         digest=mark.digest,
         instance=mark.instance,
+        made=mark.made,
         xml=xml,
         origin=_origin(path, scope.checksums.get((pool, volume.name())), connection),
     )

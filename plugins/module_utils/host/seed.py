@@ -19,7 +19,7 @@ from .connection import Connection, MissingLibrary, libvirt, missing
 # The application use field of the primary volume descriptor (ECMA-119 8.4.32) holds the digest of the files.
 _DESCRIPTOR, _LENGTH = 16 * 2048, 2048
 _MARK = "kvmfleet seed sha256:"
-_FOUND = re.compile(_MARK.encode() + b"([0-9a-f]{64})(?: instance:([0-9a-f]+))?")
+_FOUND = re.compile(_MARK.encode() + b"([0-9a-f]{64})(?: instance:([0-9a-f]+))?(?: made:([0-9]+))?")
 # An Ignition config is a few KiB, and read as a whole; what is larger is none of ours.
 _LARGEST = 4 << 20
 
@@ -30,11 +30,12 @@ _LOCK = threading.Lock()
 
 class Mark(NamedTuple):
     """What a volume says of its content. digest: None when it is not one of ours, or cannot be read; instance: of a seed,
-    empty for a guest's first one.
+    empty for a guest's first one; made: how often it was made anew.
     """
 
     digest: str | None = None
     instance: str = ""
+    made: int = 0
 
 
 def build_seed(files: Mapping[str, str], mark: Mark) -> bytes:
@@ -55,6 +56,7 @@ def build_seed(files: Mapping[str, str], mark: Mark) -> bytes:
             module.time = _CLOCK
         try:
             told = f"{_MARK}{mark.digest}" + (f" instance:{mark.instance}" if mark.instance else "")
+            told += f" made:{mark.made}" if mark.made else ""
             image = pycdlib.PyCdlib()
             image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata", app_use=told)
             for number, name in enumerate(sorted(files)):
@@ -77,7 +79,9 @@ def mark_of(connection: Connection, volume: Any, path: str) -> Mark:
     """What a volume says of its content, by its name a seed or an Ignition config; nothing for any other."""
     if path.endswith("-seed.iso"):
         found = _FOUND.search(_read(connection, volume, path, _DESCRIPTOR, _LENGTH))
-        return Mark(found.group(1).decode(), (found.group(2) or b"").decode()) if found else Mark()
+        if found is None:
+            return Mark()
+        return Mark(found.group(1).decode(), (found.group(2) or b"").decode(), int(found.group(3) or 0))
     if path.endswith("-ignition.json"):
         data = _read(connection, volume, path, 0, _LARGEST)
         return Mark(hashlib.sha256(data).hexdigest()) if data else Mark()

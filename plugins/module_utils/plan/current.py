@@ -35,7 +35,8 @@ class Origin(NamedTuple):
 
 class Volume(NamedTuple):
     """A storage volume. capacity in bytes; backing: path of its backing file; digest: of the content of a cloud-init seed or an
-    Ignition config; instance: what sets the seed's instance-id apart from that of the guest's first instance;
+    Ignition config; instance: what sets the seed's instance-id apart from that of the guest's first instance; made: how often the
+    seed was made anew;
     xml: what libvirt tells of it, empty when that was not read. origin: of its content, None when that is not known.
     """
 
@@ -49,6 +50,7 @@ class Volume(NamedTuple):
     xml: str = ""
     origin: Origin | None = None
     instance: str = ""
+    made: int = 0
 
 
 class Pool(NamedTuple):

@@ -29,7 +29,7 @@ from .plan import Change, Id, ObjectPlan, Step
 from .power import power_steps
 from .problem import Problems
 from .rename import seed_name
-from .seed import ignition_name
+from .seed import ignition_name, seed_waits
 from .site import Declared, Site
 from .users import users_of
 from .volume import volume_id
@@ -59,14 +59,16 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
+    reseeded = seed_waits(declared, owned) if current and current.persistent else ()
+    changes += reseeded
     kept = current is None or current.persistent or not (edits or declared.get("autostart"))
     if not kept:
         changes += (Change("persistent", False, True, "live"),)
     adopted = bool(declared.get("adopt")) and current is not None and not want.keys <= owned.keys
     if adopted and not edits:
         changes += (Change("adopted", False, True, "live"),)
-    if edits or current is None or not kept or adopted:
-        ownership.write(root, owned_after(want, owned))
+    if edits or reseeded or current is None or not kept or adopted:
+        ownership.write(root, owned_after(want, owned)._replace(**declared.get("seed", {})))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
     live = live_plan(want, current, root, owned, settled, site.host, bool(edits))
@@ -74,6 +76,9 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         changes += changes_of(list(live.done), want.rules)
     steps.extend(live.steps)
     pending = changes_of(list(live.waiting), want.rules, "restart")
+    begun = current and (current.live or current.image)
+    if begun:
+        pending += seed_waits(declared, ownership.read(tree.only_read(begun)))
     waits = {change.path for change in pending}
     changes = tuple(change._replace(effect="restart") if change.path in waits else change for change in changes)
     power_changes, power, restarted = power_steps(declared, current, bool(pending), site.problems)

@@ -197,7 +197,7 @@ def owned_after(want: Wanted, owned: ownership.Owned) -> ownership.Owned:
     """Ownership once the declaration is written: what is declared, and what was owned in lists not declared now."""
     gone = doomed(want, owned.keys)
     kept = frozenset(key for key in owned.keys if key.startswith(ownership.KEPT) or _plain(key) not in gone)
-    return ownership.Owned(kept | want.keys, None, None)
+    return ownership.Owned(kept | want.keys, None, None, instance=owned.instance, made=owned.made)
 
 
 def _plain(key: str) -> str:

@@ -33,13 +33,16 @@ KEPT = (RESERVATION, SEED)
 class Owned(NamedTuple):
     """What the metadata says. keys: "devices/disk[vda]" and the like. declared, definition: fingerprints of the raw XML
     declared last, and of the definition libvirt made of it; None when there are none. declined: why a running guest declined a
-    step, by the step's digest: it is not asked again before it is started anew or defined otherwise.
+    step, by the step's digest: it is not asked again before it is started anew or defined otherwise. instance, made: of the
+    guest's seed, as the volume tells them; a guest that runs says those that it was started with.
     """
 
     keys: frozenset[str]
     declared: str | None
     definition: str | None
     declined: Mapping[str, str] = {}
+    instance: str = ""
+    made: int = 0
 
 
 NOTHING = Owned(frozenset(), None, None)
@@ -52,7 +55,9 @@ def read(root: tree.Element) -> Owned:
         return NOTHING
     keys = frozenset((key.text or "").strip() for key in tree.find_all(node, _KEY))
     declined = {str(child.get("step")): (child.text or "").strip() for child in tree.find_all(node, _DECLINED)}
-    return Owned(keys, node.get("declared"), node.get("definition"), declined)
+    made = node.get("made") or ""
+    told = (node.get("declared"), node.get("definition"), declined, node.get("instance") or "")
+    return Owned(keys, *told, int(made) if made.isdecimal() else 0)
 
 
 def write(root: tree.Element, owned: Owned) -> None:
@@ -73,10 +78,10 @@ def as_element(owned: Owned) -> tree.Element:
 
 
 def _filled(node: tree.Element, tag: str, declined: str, owned: Owned) -> tree.Element:
-    for name in ("declared", "definition"):
+    for name in ("declared", "definition", "instance", "made"):
         value = getattr(owned, name)
         if value:
-            node.set(name, value)
+            node.set(name, str(value))
     for key in sorted(owned.keys):
         node.append(tree.element(tag, key))
     for step, reason in sorted(owned.declined.items()):

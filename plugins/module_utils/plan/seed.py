@@ -18,6 +18,7 @@ from typing import Any, Union
 from .. import tree
 from .current import Volume
 from .identity import derived_uuid
+from .ownership import NOTHING, Owned, read
 from .plan import Change
 from .problem import Problems
 from .rename import seed_name
@@ -47,7 +48,9 @@ def with_seed(declared: Declared, root: tree.Element | None, where: str, site: S
     uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None
     instance = uuid or derived_uuid(site.host.identity, "domain", declared["name"])
     _check_content(cloud_init, where, site.problems)
-    site.imply({"name": name, "pool": pool, **_seed(cloud_init, declared["name"], instance, pool, name, site)})
+    seed = _seed(cloud_init, declared["name"], instance, site.volume(pool, name), NOTHING if root is None else read(root))
+    # What stays as it is has no content.
+    site.imply({"name": name, "pool": pool, **(seed if seed["content"] else {})})
     path = site.volume_path(pool, name)
     source = {"file": path} if path else {"volume": name, "pool": pool}
     present = (
@@ -57,25 +60,40 @@ def with_seed(declared: Declared, root: tree.Element | None, where: str, site: S
     if item["target"] not in present:
         item.update({"device": "cdrom", "bus": _bus(declared, root), "format": "raw", "readonly": True})
     told = "devices/disk[{}]".format(item["target"])
-    return dict(declared, disks=[*(declared.get("disks") or []), item], seeds=(*declared.get("seeds", ()), told))
+    disks, seeds = [*(declared.get("disks") or []), item], (*declared.get("seeds", ()), told)
+    return dict(declared, disks=disks, seeds=seeds, seed={key: seed[key] for key in ("instance", "made")})
 
 
-def _seed(cloud_init: Mapping[str, Any], guest: str, uuid: str, pool: str, name: str, site: Site) -> dict[str, Any]:
-    """What the seed's volume has to hold: content, its digest, and the instance that it is for.
+def _seed(
+    cloud_init: Mapping[str, Any], guest: str, uuid: str, current: Volume | None, owned: Owned
+) -> dict[str, Any]:
+    """What the seed's volume has to hold: content, its digest, the instance that it is for, and how often it was made anew.
 
     The digest is of the content for a guest's first instance, so that what makes another instance is no other content.
+    A seed that was lost is made as the one it was: what the guest's own metadata says.
     """
     digest = seed_digest(seed_files(cloud_init, guest, uuid))
-    current = site.volume(pool, name)
-    instance = current.instance if current else ""
+    instance, made = (current.instance, current.made) if current else (owned.instance, owned.made)
     policy = cloud_init.get("on_change") or "rebuild"
     if current is not None and policy == "ignore":
-        return {}
-    if current is not None and policy == "new_instance" and current.digest != digest:
-        # A chain: an instance that was there before would find its work done, even with the content of then.
-        instance = hashlib.sha256(f"{instance}\n{digest}".encode()).hexdigest()[:8]
+        return {"content": None, "instance": instance, "made": made}
+    if current is not None and current.digest != digest:
+        made += 1
+        if policy == "new_instance":
+            # A chain: an instance that was there before would find its work done, even with the content of then.
+            instance = hashlib.sha256(f"{instance}\n{digest}".encode()).hexdigest()[:8]
     files = seed_files(cloud_init, guest, f"{uuid}-{instance}" if instance else uuid)
-    return {"content": files, "digest": digest, "instance": instance}
+    return {"content": files, "digest": digest, "instance": instance, "made": made}
+
+
+def seed_waits(declared: Declared, owned: Owned) -> tuple[Change, ...]:
+    """What a guest's definition does not say of its seed yet, or what one that runs was not started with. Changes that are made
+    while it runs do not reach it: QEMU opens the seed when it starts.
+    """
+    seed = declared.get("seed") or {}
+    if seed.get("made", owned.made) == owned.made:
+        return ()
+    return (Change("cloud_init", "another seed", "the declared seed", "restart"),)
 
 
 def _bus(declared: Declared, root: tree.Element | None) -> str:
@@ -198,7 +216,7 @@ def ignition_name(guest: str, root: tree.Element | None) -> str:
 
 def seed_args(volume: Declared) -> dict[str, Any]:
     """The arguments of the step that writes a volume's content."""
-    return {name: volume[name] for name in ("content", "digest", "instance") if volume.get(name)}
+    return {name: volume[name] for name in ("content", "digest", "instance", "made") if volume.get(name)}
 
 
 def content_told(volume: Declared, current: Volume) -> Change:

@@ -24,7 +24,8 @@ CLOUD_INIT = rows("""
     What happens when the guest has a seed and other content is declared. V(rebuild) makes the seed anew for the guest's next
     start; of it, cloud-init does what it does at each boot. V(new_instance) gives it a new V(instance-id) as well, so that
     cloud-init runs as on the first boot and sets up users, keys and packages again. V(ignore) leaves the seed as it is. No disk
-    is made anew for it, and a running guest is left alone.
+    is made anew for it. A running guest is left alone, and its C(pending) has C(cloud_init) until it is started anew, which
+    O(restart=if_needed) does.
 """)
 
 IGNITION = rows("""

@@ -149,9 +149,8 @@ def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, arg
         assert before is not None
         volumes[name] = before._replace(xml=_permitted(before.xml, args))
     elif verb == "seed":
-        volumes[name] = Volume(
-            name, pool, f"{directory}/{name}", 380928, "raw", None, args["digest"], instance=args.get("instance", "")
-        )
+        mark = {key: args[key] for key in ("digest", "instance", "made") if key in args}
+        volumes[name] = Volume(name, pool, f"{directory}/{name}", 380928, "raw", **mark)
     elif verb == "fetch":
         form = args["format"] or args["expected"] or "qcow2"
         checksum = args["source"].get("checksum")

@@ -101,6 +101,7 @@ def volume_of(name: str, pool: str, directory: str, facts: Mapping[str, Any]) ->
         facts.get("xml", ""),
         Origin(**facts["origin"]) if "origin" in facts else None,
         facts.get("instance", ""),
+        facts.get("made", 0),
     )
 
 
