@@ -18,6 +18,8 @@ description:
     P(kvmfleet.libvirt.guest_agent#connection).
   - A guest is called by its name. If several hosts have a guest of the same name, each of them is called C(NAME.HOST); the filters do not matter for that.
     A guest that several hosts know by one UUID, as after a migration, is there where it is active.
+  - A guest whose name means something else to Ansible (C(all), C(localhost), a group that is there, one of the hypervisors) is called C(NAME.HOST) as well.
+  - A hypervisor that is given by two URIs is asked twice, and its guests are there once.
   - HOST is the host that the URI names, or the hypervisor's own name if the URI is local. If several URIs share it, those after the first one get C(-2),
     C(-3) and so on.
   - Tags and metadata are read from the guest's own metadata, the element C(guest) of the namespace C(urn:kvmfleet:libvirt:guest), with elements C(tag) and
@@ -173,13 +175,13 @@ plugin: kvmfleet.libvirt.guests
 agent: without_address
 """
 
+import difflib
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from ansible import template
+from ansible import constants, template
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.manager import InventoryManager
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -225,7 +227,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if path in _READING:
             return
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
+        self._check(self._read_config_data(path))
         _READING.add(path)
         try:
             named = self._named_hosts(path)
@@ -235,6 +237,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if not uris:
             uris = ["qemu:///system"]
         self._add_guests(uris, list(named), self._kept(path, uris, cache))
+
+    def _check(self, given: dict[str, Any]) -> None:
+        """Refuse what Ansible lets pass: an option with a slip in its name would select all guests."""
+        known = constants.config.get_configuration_definitions("inventory", self._load_name)
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, 1)
+                raise AnsibleParserError(f"there is no option {name}" + (f"; is {near[0]} meant?" if near else ""))
+        for name in ("uris", "inventory", "names", "tags"):
+            if any(item is None or not str(item) for item in self.get_option(name)):
+                raise AnsibleParserError(f"{name} has an empty entry")
+        for key, value in self.get_option("metadata").items():
+            if value is None:
+                raise AnsibleParserError(f"metadata has no value for {key}")
 
     def _named_hosts(self, path: str) -> dict[str, str]:
         """The URIs of the hosts that the pattern names, by host."""
@@ -272,15 +288,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             ]
         )
         guests = found.without_left_behind(
-            [
-                {**guest, "uri": uri, "host": host}
+            found.once(
+                (answer.host, {**guest, "uri": uri, "host": host})
                 for uri, host, answer in zip(uris, hosts, answers)
                 for guest in sorted(answer.guests, key=lambda one: one["name"])
-            ]
+            )
         )
         self.inventory.add_group(self._group(self.get_option("group")))
         wanted = self._wanted()
-        for guest, name in zip(guests, found.called(guests, self.get_option("full_names"))):
+        taken = {*constants.LOCALHOST, *self.inventory.groups, *hosts}
+        taken.update(group for guest in guests for group in self._groups(guest))
+        for guest, name in zip(guests, found.called(guests, self.get_option("full_names"), taken)):
             if found.is_wanted(guest, wanted):
                 self._add(guest, name)
 
@@ -291,22 +309,37 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _kept(self, path: str, uris: list[str], cache: bool) -> list[Answer]:
         """The answers of all hypervisors, from the cache if there is one and it may be used."""
-        questions = self._questions(uris)
-        digest = hashlib.sha256(json.dumps(repr(questions)).encode()).hexdigest()[:12]
-        key = f"{self.get_cache_key(path)}_{digest}"
-        use = self.get_option("cache")
-        if use and cache and key in self._cache:
-            return [Answer(*item) for item in self._cache[key]]
         try:
             hypervisor.require_libvirt()
         except hypervisor.MissingLibrary as error:
             raise AnsibleParserError(str(error)) from None
         if tree.LXML_ERROR is not None:
             raise AnsibleParserError(f"the Python library lxml is missing on the control node: {tree.LXML_ERROR}")
+        questions = self._questions(uris)
+        digest = hashlib.sha256(repr([questions, sorted(found.facts())]).encode()).hexdigest()[:12]
+        key = f"{self.get_cache_key(path)}_{digest}"
+        use = self.get_option("cache")
+        remembered = self._remembered(key) if use and cache else None
+        if remembered is not None:
+            return remembered
         answers = survey(questions, max(1, self.get_option("forks")))
         if use and all(item.error is None for item in answers):
             self._cache[key] = [list(item) for item in answers]
         return answers
+
+    def _remembered(self, key: str) -> list[Answer] | None:
+        """What the cache has; None when it has nothing of use, which is no reason to be without guests."""
+        try:
+            answers = [Answer(*item) for item in self._cache[key]]
+            whole = all(found.facts() <= set(guest) for answer in answers for guest in answer.guests)
+        except KeyError:
+            return None
+        except (AnsibleError, TypeError) as error:
+            whole = False
+            self.display.vv(f"cache of the guests: {error}")
+        if not whole:
+            self.display.warning("the cache of the guests cannot be read, and the hypervisors are asked instead")
+        return answers if whole else None
 
     def _questions(self, uris: list[str]) -> list[Question]:
         option = self.get_option
@@ -322,14 +355,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.display.warning(message)
 
     def _add(self, guest: found.Guest, name: str) -> None:
-        self.inventory.add_host(name, group=self._group(self.get_option("group")))
+        # So is its name, which becomes inventory_hostname.
+        self.inventory.add_host(untrusted(name), group=self._group(self.get_option("group")))
         for key, value in self._variables(guest).items():
             # Titles, descriptions and tags are other people's texts: never templates.
             self.inventory.set_variable(name, key, untrusted(value))
-        for word, values in self._groups(guest).items():
-            for value in values:
-                group = self.inventory.add_group(self._group(f"{word}_{value}"))
-                self.inventory.add_host(name, group=group)
+        for group in self._groups(guest):
+            self.inventory.add_host(name, group=self.inventory.add_group(group))
         strict = self.get_option("strict")
         variables = self.inventory.get_host(name).get_vars()
         self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
@@ -340,8 +372,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _group(self, name: str) -> str:
         return str(self._sanitize_group_name(name))
 
-    def _groups(self, guest: found.Guest) -> dict[str, list[str]]:
-        """Values to group a guest by, for each of the words of group_by."""
+    def _groups(self, guest: found.Guest) -> list[str]:
+        """The groups of a guest, by the words of group_by."""
         values = {
             "host": [guest["host"]],
             "state": [guest["state"]],
@@ -349,7 +381,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             "os": [guest["os"]] if guest["os"] else [],
             "tag": guest["tags"],
         }
-        return {word: values[word] for word in self.get_option("group_by")}
+        return [self._group(f"{word}_{value}") for word in self.get_option("group_by") for value in values[word]]
 
     def _variables(self, guest: found.Guest) -> dict[str, Any]:
         address = found.preferred(guest, self.get_option("address_family"))

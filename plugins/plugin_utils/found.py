@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
@@ -66,6 +66,11 @@ def guest_of(xml: str, state: str) -> Guest:
     }
 
 
+def facts() -> frozenset[str]:
+    """The names of what is known of each guest."""
+    return frozenset(guest_of("<domain/>", ""))
+
+
 def _interface(node: Any) -> dict[str, str]:
     """An interface. network: libvirt's network, else the bridge or device that it is plugged into."""
     source = node.find("source")
@@ -97,8 +102,38 @@ def is_wanted(guest: Guest, wanted: Wanted) -> bool:
         and (not takes or any(fnmatch.fnmatchcase(guest["name"], pattern) for pattern in takes))
         and not any(fnmatch.fnmatchcase(guest["name"], item[1:]) for item in wanted.names if item.startswith("!"))
         and wanted.tags <= set(guest["tags"])
-        and all(guest["metadata"].get(key) == str(value) for key, value in wanted.metadata.items())
+        and all(guest["metadata"].get(key) == _as_text(value) for key, value in wanted.metadata.items())
     )
+
+
+def _as_text(value: Any) -> str:
+    """A value of a YAML file as people write it into metadata: true, not Python's True."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Lease(NamedTuple):
+    """An address that a network's DHCP gave out. where: the names by which guests are plugged into it. until: seconds since
+    1970, 0 for one that does not end.
+    """
+
+    where: frozenset[str]
+    mac: str
+    address: str
+    until: int
+
+
+def leased(guest: Guest, leases: Iterable[Lease]) -> list[dict[str, str]]:
+    """Addresses from the leases of the networks that a guest's interfaces are on, the newest first: those of a network that an
+    interface was on before are none of its addresses now.
+    """
+    newest = sorted(leases, key=lambda item: -(item.until or float("inf")))
+    told = [
+        (item["mac"], lease.address)
+        for item in guest["interfaces"]
+        for lease in newest
+        if lease.mac.lower() == item["mac"] and item["network"] in lease.where
+    ]
+    return addresses(guest, told, "lease")
 
 
 def addresses(guest: Guest, told: Iterable[tuple[str, str]], source: str) -> list[dict[str, str]]:
@@ -106,7 +141,10 @@ def addresses(guest: Guest, told: Iterable[tuple[str, str]], source: str) -> lis
     places = {item["mac"]: number for number, item in enumerate(guest["interfaces"])}
     found = []
     for mac, address in dict.fromkeys((mac.lower(), address) for mac, address in told):
-        parsed = ipaddress.ip_address(address)
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            continue  # An agent may say anything.
         if mac in places and not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified):
             network = guest["interfaces"][places[mac]]["network"]
             found.append({"address": address, "mac": mac, "network": network, "source": source})
@@ -136,7 +174,20 @@ def labels(hosts: list[str]) -> list[str]:
     return found
 
 
-def called(guests: list[Guest], full: bool) -> list[str]:
-    """What each guest is called in the inventory: its name, with ".HOST" behind it if another guest has the same one."""
+def once(guests: Iterable[tuple[str, Guest]]) -> list[Guest]:
+    """Guests, each with the own name of its hypervisor, less those that come a second time: one hypervisor, by two URIs."""
+    kept: dict[tuple[str, ...], Guest] = {}
+    for host, guest in guests:
+        kept.setdefault((host, guest["uuid"], guest["name"], guest["state"]), guest)
+    return list(kept.values())
+
+
+def called(guests: list[Guest], full: bool, taken: Collection[str] = ()) -> list[str]:
+    """What each guest is called in the inventory: its name, with ".HOST" behind it if another guest has the same one. taken: names
+    that mean something else there, such as "all" or those of hypervisors.
+    """
     times = Counter(guest["name"] for guest in guests)
-    return ["{name}.{host}".format(**item) if full or times[item["name"]] > 1 else item["name"] for item in guests]
+    return [
+        "{name}.{host}".format(**item) if full or times[item["name"]] > 1 or item["name"] in taken else item["name"]
+        for item in guests
+    ]

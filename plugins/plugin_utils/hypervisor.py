@@ -52,11 +52,15 @@ class Remote(NamedTuple):
 
 def remote(uri: str) -> Remote | None:
     """Where a URI leads by ssh; None for a local one, and for other transports."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return None  # No URI: libvirt says so when it is opened.
     if not parts.scheme.endswith("+ssh") or not parts.hostname:
         return None
     found = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    return Remote(parts.hostname, parts.username or "", parts.port, found.get("keyfile", ""), found.get("command", ""))
+    return Remote(parts.hostname, parts.username or "", port, found.get("keyfile", ""), found.get("command", ""))
 
 
 def jump(uri: str) -> str | None:
@@ -77,8 +81,11 @@ def jump(uri: str) -> str | None:
 
 
 def host_name(uri: str) -> str:
-    """The host that a URI names, empty for a local one."""
-    return urlsplit(uri).hostname or ""
+    """The host that a URI names, empty for a local one, and for what is no URI."""
+    try:
+        return urlsplit(uri).hostname or ""
+    except ValueError:
+        return ""
 
 
 def shared(uri: str, persist: int, timeout: int, scripts: str, sockets: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import STATES
 
-from .found import Guest, Wanted, addresses, guest_of, is_wanted
+from .found import Guest, Lease, Wanted, addresses, guest_of, is_wanted, leased
 from .hypervisor import libvirt
 
 # libvirt's daemon works on five requests of a client at once (max_client_requests); one is left for others.
@@ -107,6 +107,8 @@ def _answer(question: Question, end: Connection) -> None:
         answer = _guests(question)
     except libvirt.libvirtError as error:
         answer = Answer("", [], " ".join(str(error.get_error_message() or error).split()))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with one host, it is told, and the others are served
+        answer = Answer("", [], f"{type(error).__name__}: {error}")
     end.send(tuple(answer))
     end.close()
     # Threads may hang in calls for addresses that nobody waits for any more.
@@ -147,18 +149,19 @@ def _states(opened: Any) -> list[tuple[Any, str]]:
 
 
 def _take_leases(opened: Any, guests: list[Guest]) -> None:
-    """Addresses from the leases of all networks, the newest first."""
-    told = []
+    """Addresses from the leases of all networks."""
+    told: dict[str, list[Lease]] = {}
     for network in opened.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE):
-        with contextlib.suppress(libvirt.libvirtError):  # Networks without DHCP, and drivers without leases.
-            told += [item for item in network.DHCPLeases() if item.get("mac")]
-    told.sort(key=lambda item: -item["expirytime"])
-    by_mac: dict[str, list[str]] = {}
-    for item in told:
-        by_mac.setdefault(item["mac"].lower(), []).append(item["ipaddr"])
+        where = {network.name()}
+        # Networks without a bridge or DHCP, and drivers without leases.
+        with contextlib.suppress(libvirt.libvirtError):
+            where.add(network.bridgeName())
+        with contextlib.suppress(libvirt.libvirtError):
+            for item in network.DHCPLeases():
+                lease = Lease(frozenset(where), item["mac"] or "", item["ipaddr"], item["expirytime"])
+                told.setdefault(lease.mac.lower(), []).append(lease)
     for guest in guests:
-        macs = [item["mac"] for item in guest["interfaces"]]
-        guest["addresses"] = addresses(guest, [(mac, ip) for mac in macs for ip in by_mac.get(mac, ())], "lease")
+        guest["addresses"] = leased(guest, [one for part in guest["interfaces"] for one in told.get(part["mac"], ())])
 
 
 def _ask_each(guests: list[Guest], domains: Mapping[str, Any], source: str, timeout: float) -> None:

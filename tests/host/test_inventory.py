@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -205,6 +206,86 @@ def test_a_hypervisor_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - start < 30
     left = subprocess.run(["pgrep", "-f", f"{tmp_path}/ssh"], capture_output=True, text=True, check=False)
     assert left.stdout == ""
+
+
+def test_hypervisors_that_are_down_hang_or_are_no_uris_keep_nobody_else_waiting(tmp_path: Path) -> None:
+    """One takes the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        hanging = f"qemu+tcp://127.0.0.1:{mute.getsockname()[1]}/system"
+        wrong = ["nonsense", "qemu+tcp://[::1/system", "qemu+ssh://hv:port/system"]
+        uris = [hanging] * 5 + [node(tmp_path / "one.xml", ["web"]), "qemu+tcp://127.0.0.1:1/system", *wrong]
+        start = time.monotonic()
+        told = inventory(tmp_path, uris=uris, timeout=3, jump=True)
+    assert list(told.hosts) == ["web"]
+    assert time.monotonic() - start < 15
+    for uri in {*uris} - {uris[5]}:
+        assert f"{uri} was not asked for its guests: " in " ".join(told.error.split())
+
+
+def test_a_guest_whose_name_means_something_else_is_called_by_its_host_too(tmp_path: Path) -> None:
+    """A guest called "all" would take the place of the inventory, one called as a hypervisor that of its variables."""
+    taken = ["all", "ungrouped", "localhost", "kvm_guests", "state_running", "hv1"]
+    odd = ["a b", "gr\u00f6\u00dfe", "web[1:3]", "x:22", "a,b", "-x"]
+    (tmp_path / "hosts.yml").write_text("kvm_hosts: {hosts: {hv1: {ansible_host: 192.0.2.1}}}")
+    uri = node(tmp_path / "node.xml", [*taken, *odd])
+    told = inventory(tmp_path, hosts="hv1", inventory=["hosts.yml"], host_uri=f"'{uri}'")
+    assert told.error == ""
+    assert sorted(told.hosts) == sorted([*(f"{name}.hv1" for name in taken), *odd])
+    assert sorted(told.groups["kvm_guests"]) == sorted(told.hosts)
+
+
+def test_a_hypervisor_that_is_given_twice_has_its_guests_once(tmp_path: Path) -> None:
+    uri = node(tmp_path / "node.xml", ["web", "db"])
+    assert sorted(inventory(tmp_path, uris=[uri, uri]).hosts) == ["db", "web"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"exclude": ["web*"]}, "there is no option exclude"),
+        ({"nams": ["web*"]}, "there is no option nams; is names meant?"),
+        ({"names": [None]}, "names has an empty entry"),
+        ({"uris": [""]}, "uris has an empty entry"),
+        ({"metadata": {"owner": None}}, "metadata has no value for owner"),
+        ({"metadata": ["owner"]}, "metadata"),
+        ({"states": ["up"]}, "running, paused, stopped"),
+    ],
+)
+def test_a_slip_does_not_select_all_guests(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    told = inventory(tmp_path, **{"uris": [node(tmp_path / "node.xml", ["web"])], **options})
+    assert told.hosts == {}
+    assert message in " ".join(told.error.split())
+
+
+def test_a_graph_says_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "guests.yml"
+    file.write_text(yaml.safe_dump({"plugin": "kvmfleet.libvirt.guests", "uris": [node(tmp_path / "n.xml", ["web"])]}))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-inventory"), "-i", file, "--graph"],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"), "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "|  |--web" in done.stdout
+
+
+@pytest.mark.parametrize("content", ["", '{"a', "[[1]]", "null", '[["hv", [{"name": "web"}], null]]'])
+def test_a_cache_that_cannot_be_read_is_no_reason_to_be_without_guests(tmp_path: Path, content: str) -> None:
+    env = {
+        "ANSIBLE_INVENTORY_CACHE": "true",
+        "ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+        "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(tmp_path / "cache"),
+    }
+    uri = node(tmp_path / "node.xml", ["one"])
+    inventory(tmp_path, env=env, uris=[uri])
+    for file in (tmp_path / "cache").iterdir():
+        file.write_text(content)
+    told = inventory(tmp_path, env=env, uris=[uri])
+    assert list(told.hosts) == ["one"]
+    assert "the cache of the guests cannot be read" in " ".join(told.error.split())
 
 
 def test_a_cache_answers_until_the_questions_change(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ XML = """
     <kvmfleet:declared xmlns:kvmfleet="urn:kvmfleet:libvirt"><kvmfleet:tag>not ours</kvmfleet:tag></kvmfleet:declared>
     <guest xmlns="urn:kvmfleet:libvirt:guest">
       <tag>web</tag><tag> blue </tag><entry key="owner">alice</entry><entry>keyless</entry>
+      <entry key="backup">true</entry><entry key="rack">7</entry>
     </guest>
   </metadata>
   <devices>
@@ -51,7 +52,7 @@ def test_a_document_is_told_in_plain_data() -> None:
         "os": "debian12",
         "os_id": "http://debian.org/debian/12",
         "tags": ["blue", "web"],
-        "metadata": {"owner": "alice"},
+        "metadata": {"owner": "alice", "backup": "true", "rack": "7"},
         "interfaces": [
             {"mac": "52:54:00:aa:00:01", "type": "network", "network": "default"},
             {"mac": "52:54:00:aa:00:02", "type": "bridge", "network": "br0"},
@@ -85,6 +86,8 @@ def test_a_bare_document_is_told_as_well() -> None:
         ({"metadata": {"owner": "alice"}}, True),
         ({"metadata": {"owner": "bob"}}, False),
         ({"metadata": {"missing": ""}}, False),
+        ({"metadata": {"backup": True, "rack": 7}}, True),
+        ({"metadata": {"backup": False}}, False),
     ],
 )
 def test_filters(filters: dict[str, Any], passes: bool) -> None:
@@ -102,6 +105,7 @@ def test_addresses_that_others_can_use_in_the_order_of_the_interfaces() -> None:
         ("52:54:00:aa:00:01", "192.168.122.9"),
         ("00:00:00:00:00:00", "127.0.0.1"),
         ("52:54:00:bb:00:01", "172.17.0.1"),
+        ("52:54:00:aa:00:01", "no address"),
     ]
     guest["addresses"] = found.addresses(guest, told, "agent")
     assert [(item["address"], item["network"], item["source"]) for item in guest["addresses"]] == [
@@ -115,6 +119,25 @@ def test_addresses_that_others_can_use_in_the_order_of_the_interfaces() -> None:
     assert found.preferred({**guest, "addresses": []}, "ipv4") is None
 
 
+def test_leases_are_those_of_the_network_that_an_interface_is_on_now() -> None:
+    guest = found.guest_of(XML, "running")
+    default, other = frozenset({"default", "virbr0"}), frozenset({"old", "virbr1"})
+    leases = [
+        found.Lease(default, "52:54:00:AA:00:01", "192.168.122.7", 100),
+        found.Lease(default, "52:54:00:aa:00:01", "192.168.122.9", 200),
+        found.Lease(other, "52:54:00:aa:00:01", "10.9.9.9", 300),
+        found.Lease(default, "52:54:00:aa:00:09", "192.168.122.8", 400),
+        # On the bridge of a network, by the bridge's name.
+        found.Lease(frozenset({"lan", "br0"}), "52:54:00:aa:00:02", "fd00::2", 0),
+        found.Lease(frozenset({"lan", "br0"}), "52:54:00:aa:00:02", "fd00::1", 500),
+    ]
+    told = found.leased(guest, leases)
+    assert [item["address"] for item in told] == ["192.168.122.9", "192.168.122.7", "fd00::2", "fd00::1"]
+    assert {item["source"] for item in told} == {"lease"}
+    only = {**guest, "addresses": [item for item in told if ":" in item["address"]]}
+    assert found.preferred(only, "ipv4") == "fd00::2"
+
+
 def some(name: str, host: str, uuid: str = "", state: str = "running") -> dict[str, Any]:
     return {"name": name, "host": host, "uuid": uuid or f"{name}-{host}", "state": state}
 
@@ -123,7 +146,14 @@ def test_guests_of_one_name_are_called_by_their_hosts_too() -> None:
     guests = [some("web", "hv1"), some("db", "hv1"), some("web", "hv2")]
     assert found.called(guests, full=False) == ["web.hv1", "db", "web.hv2"]
     assert found.called(guests, full=True) == ["web.hv1", "db.hv1", "web.hv2"]
+    assert found.called(guests[1:], False, {"db", "all"}) == ["db.hv1", "web"]
     assert found.labels(["hv", "vm", "hv", "hv"]) == ["hv", "vm", "hv-2", "hv-3"]
+
+
+def test_one_hypervisor_by_two_uris_has_its_guests_once() -> None:
+    one, again = some("web", "hv1"), {**some("web", "hv1"), "host": "hv1-2"}
+    assert found.once([("node1", one), ("node1", again)]) == [one]
+    assert found.once([("node1", one), ("node2", again)]) == [one, again]
 
 
 def test_a_guest_that_moved_is_where_it_is_active() -> None:

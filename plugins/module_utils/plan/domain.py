@@ -59,15 +59,9 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
-    reseeded = seed_waits(declared, owned) if current and current.persistent else ()
-    changes += reseeded
-    kept = current is None or current.persistent or not (edits or declared.get("autostart"))
-    if not kept:
-        changes += (Change("persistent", False, True, "live"),)
-    adopted = bool(declared.get("adopt")) and current is not None and not want.keys <= owned.keys
-    if adopted and not edits:
-        changes += (Change("adopted", False, True, "live"),)
-    if edits or reseeded or current is None or not kept or adopted:
+    noted = _noted(want, declared, owned, current, bool(edits))
+    changes += noted
+    if edits or noted or current is None:
         ownership.write(root, owned_after(want, owned)._replace(**declared.get("seed", {})))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
@@ -77,8 +71,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     steps.extend(live.steps)
     pending = changes_of(list(live.waiting), want.rules, "restart")
     begun = current and (current.live or current.image)
-    if begun:
-        pending += seed_waits(declared, ownership.read(tree.only_read(begun)))
+    pending += seed_waits(declared, ownership.read(tree.only_read(begun))) if begun else ()
     waits = {change.path for change in pending}
     changes = tuple(change._replace(effect="restart") if change.path in waits else change for change in changes)
     power_changes, power, restarted = power_steps(declared, current, bool(pending), site.problems)
@@ -103,6 +96,20 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         facts,
         current.inactive if current and current.persistent else None,
     )
+
+
+def _noted(
+    want: Wanted, declared: Declared, owned: ownership.Owned, current: Domain | None, edited: bool
+) -> tuple[Change, ...]:
+    """What is to be defined although no option of an existing guest's definition differs. edited: whether some do."""
+    if current is None:
+        return ()
+    noted = seed_waits(declared, owned) if current.persistent else ()
+    if not current.persistent and (edited or declared.get("autostart")):
+        noted += (Change("persistent", False, True, "live"),)
+    if declared.get("adopt") and not edited and not want.keys <= owned.keys:
+        noted += (Change("adopted", False, True, "live"),)
+    return noted
 
 
 def _keep_machine(edits: list[Edit], root: tree.Element, machine: str | None) -> None:

@@ -48,7 +48,8 @@ def with_seed(declared: Declared, root: tree.Element | None, where: str, site: S
     uuid = declared.get("uuid") or (root is not None and tree.get(root, "uuid")) or None
     instance = uuid or derived_uuid(site.host.identity, "domain", declared["name"])
     _check_content(cloud_init, where, site.problems)
-    seed = _seed(cloud_init, declared["name"], instance, site.volume(pool, name), NOTHING if root is None else read(root))
+    owned = NOTHING if root is None else read(root)
+    seed = _seed(cloud_init, declared["name"], instance, site.volume(pool, name), owned)
     # What stays as it is has no content.
     site.imply({"name": name, "pool": pool, **(seed if seed["content"] else {})})
     path = site.volume_path(pool, name)
@@ -64,9 +65,7 @@ def with_seed(declared: Declared, root: tree.Element | None, where: str, site: S
     return dict(declared, disks=disks, seeds=seeds, seed={key: seed[key] for key in ("instance", "made")})
 
 
-def _seed(
-    cloud_init: Mapping[str, Any], guest: str, uuid: str, current: Volume | None, owned: Owned
-) -> dict[str, Any]:
+def _seed(cloud_init: Mapping[str, Any], guest: str, uuid: str, current: Volume | None, owned: Owned) -> dict[str, Any]:
     """What the seed's volume has to hold: content, its digest, the instance that it is for, and how often it was made anew.
 
     The digest is of the content for a guest's first instance, so that what makes another instance is no other content.
