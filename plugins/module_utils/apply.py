@@ -13,7 +13,7 @@ from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
 from .host.fetch import BadContent
 from .host.wait import TimedOut
-from .plan.plan import Id, ObjectPlan, Plan, Result, digest
+from .plan.plan import Id, ObjectPlan, Plan, Result, Step, digest
 
 # What a running guest, or QEMU, cannot take at the moment although the definition is right.
 _DECLINED = frozenset(
@@ -25,9 +25,9 @@ _DECLINED = frozenset(
         "VIR_ERR_OPERATION_FAILED",
         "VIR_ERR_INTERNAL_ERROR",
         "VIR_ERR_OPERATION_INVALID",
+        "VIR_ERR_OPERATION_TIMEOUT",
     )
 )
-
 
 # Steps that only note something for the next run.
 _NOTES = frozenset(("metadata", "fingerprint"))
@@ -102,16 +102,9 @@ def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
     declined: dict[str, str] = {}
     for place, step in enumerate(item.steps):
         try:
-            reason = perform(
-                connection,
-                item.kind,
-                item.name,
-                step.verb,
-                step.args,
-                f"{item.kind} {item.name}: {step.words}",
-            )
+            reason = perform(connection, item, step)
         except HypervisorError as error:
-            if not step.may_wait or error.code not in _DECLINED:
+            if not step.may_wait or error.is_passing or error.code not in _DECLINED:
                 return Result(done, tuple(waiting), f"{error}{_put_back(connection, item, place)}")
             reason = str(error)
         except (BadContent, TimedOut, MissingLibrary) as error:
@@ -130,8 +123,7 @@ def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
 def _noted(connection: Connection, item: ObjectPlan, declined: Mapping[str, str]) -> list[str]:
     """Note in the running guest what it declined, so that the next run does not ask again; why that could not be done."""
     try:
-        words = f"{item.kind} {item.name}: note what it declined"
-        perform(connection, item.kind, item.name, "decline", {"reasons": declined}, words)
+        perform(connection, item, Step("decline", {"reasons": declined}, "note what it declined"))
     except HypervisorError as error:
         return [str(error)]
     return []
@@ -152,14 +144,12 @@ def _put_back(connection: Connection, item: ObjectPlan, failed: int) -> str:
     told = ""
     try:
         if defined:
-            words = f"{item.kind} {item.name}: put the previous definition back"
-            perform(connection, item.kind, item.name, "define", {"xml": item.previous}, words)
+            perform(connection, item, Step("define", {"xml": item.previous}, "put the previous definition back"))
             told = "; the previous definition was put back"
         if was_stopped and start is not None:
-            words = f"{item.kind} {item.name}: start it again as it was"
             # Until it is renamed, it has its former name.
-            called = step.args.get("called", item.name)
-            perform(connection, item.kind, called, start.verb, start.args, words)
+            args = {**start.args, "called": step.args.get("called", item.name)}
+            perform(connection, item, Step(start.verb, args, "start it again as it was"))
             told += f", and the {item.kind} started with it" if defined else f"; the {item.kind} was started again"
     except HypervisorError as error:
         return f"{told}; then failed as well: {error}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -44,10 +43,10 @@ def test_objects_wait_for_what_they_need(connection: Connection, monkeypatch: py
     order: list[str] = []
     perform = act.perform
 
-    def note(where: Connection, kind: str, name: str, verb: str, args: Mapping[str, Any], words: str) -> str | None:
+    def note(where: Connection, item: ObjectPlan, step: Step) -> str | None:
         time.sleep(0.02)
-        order.append(name)
-        return perform(where, kind, name, verb, args, words)
+        order.append(item.name)
+        return perform(where, item, step)
 
     monkeypatch.setattr(apply, "perform", note)
     chain = [

@@ -33,11 +33,14 @@ def running() -> Host:
     return applied(host, plan_stack(stack, host))
 
 
-def declining(host: Host, live: str, step: Step) -> Host:
-    """The host once everything but this step was done, and what the guest declined was noted in it."""
+def declining(host: Host, live: str, step: Step, early: bool = False) -> Host:
+    """The host once everything but this step was done, and what the guest declined was noted in it.
+
+    early: whether it was not up yet when it declined.
+    """
     root = tree.parse(live)
     owned = ownership.read(root)
-    ownership.write(root, owned._replace(declined={**owned.declined, digest(step): REASON}))
+    ownership.write(root, owned._replace(declined={digest(step): REASON}, early=frozenset([digest(step)] * early)))
     domain: Domain = host.domains["web"]
     return host._replace(domains={"web": domain._replace(live=tree.text_of(root))})
 
@@ -71,6 +74,21 @@ def test_another_definition_asks_again_and_forgets() -> None:
     assert [step.verb for step in asked.steps] == ["define", "describe", "detach", "metadata"]
     after = applied(host, plan_of(asked))
     assert ownership.read(tree.parse(after.domains["web"].live or "")).declined == {}
+
+
+def test_what_a_guest_declined_before_it_was_up_is_asked_again_once_it_is() -> None:
+    before = running()
+    first = plan(before, disks=DISKS[:1])
+    (step,) = [step for step in first.steps if step.verb == "detach"]
+    host = declining(applied(before, plan_of(first)), before.domains["web"].live or "", step, early=True)
+    assert plan(host, disks=DISKS[:1]).steps == ()
+    up = tree.parse(host.domains["web"].live or "")
+    up.find("devices/channel/target[@name='org.qemu.guest_agent.0']").set("state", "connected")
+    came_up = host._replace(domains={"web": host.domains["web"]._replace(live=tree.text_of(up))})
+    asked = plan(came_up, disks=DISKS[:1])
+    assert [step.verb for step in asked.steps] == ["detach", "metadata"]
+    assert [change.path for change in asked.changes] == ["disks[vdb]"]
+    assert ownership.read(tree.parse(asked.steps[-1].args["xml"])).early == frozenset()
 
 
 def test_a_password_is_no_part_of_what_is_noted() -> None:

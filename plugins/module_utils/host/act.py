@@ -12,6 +12,8 @@ from typing import Any, Callable
 
 from .. import tree
 from ..plan import ownership
+from ..plan.live import agent_is_there
+from ..plan.plan import ObjectPlan, Step
 from ..plan.rules import for_kind, keys_among
 from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
@@ -22,25 +24,26 @@ from .fetch import BadContent
 from .fingerprints import fingerprinted
 from .note import kept_note
 from .seed import Mark, build_seed
-from .wait import until_balloon, until_gone, until_off
+from .wait import until_awake, until_balloon, until_gone, until_off
 
 Args = Mapping[str, Any]
 Act = Callable[[Connection, Any, Args], Any]
 
-# How long other jobs on a guest or pool are waited for, in seconds; libvirt itself gives up on a guest after 30.
-PATIENCE = 120
 
+def perform(connection: Connection, item: ObjectPlan, step: Step) -> str | None:
+    """Carry out one step on an object. Returns why it has to wait for a restart, or None when it is done.
 
-def perform(connection: Connection, kind: str, name: str, verb: str, args: Args, words: str) -> str | None:
-    """Carry out one step. Returns why it has to wait for a restart, or None when it is done.
+    What a job of somebody else's on the object prevents is tried again; libvirt by itself gives up on a guest after 30 s.
 
     Raises HypervisorError, BadContent or MissingLibrary.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + item.patience
+    verb = VERBS[(item.kind, step.verb)]
     while True:
         try:
-            with connection.speaking_of(words):
-                return VERBS[(kind, verb)](connection, _look_up(connection, kind, args.get("called", name), verb), args)
+            with connection.speaking_of(f"{item.kind} {item.name}: {step.words}"):
+                thing = _look_up(connection, item.kind, step.args.get("called", item.name), step.verb)
+                return verb(connection, thing, step.args)
         except HypervisorError as error:
             if not error.is_passing or time.monotonic() > end:
                 raise
@@ -372,9 +375,11 @@ def _decline(_connection: Connection, domain: Any, args: Args) -> None:
     """Note steps that a running guest declined, with the reasons, beside what it declined before."""
     if not domain.isActive():
         return
-    owned = ownership.read(tree.parse(domain.XMLDesc(0)))
+    live = tree.parse(domain.XMLDesc(0))
+    owned = ownership.read(live)
     plain = {step: "".join(char for char in reason if char.isprintable()) for step, reason in args["reasons"].items()}
-    text = ownership.as_text(owned._replace(declined={**owned.declined, **plain}))
+    early = owned.early - plain.keys() if agent_is_there(live) else owned.early | plain.keys()
+    text = ownership.as_text(owned._replace(declined={**owned.declined, **plain}, early=frozenset(early)))
     where = (ownership.PREFIX, ownership.NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, *where)
 
@@ -414,7 +419,7 @@ VERBS: dict[tuple[str, str], Act] = {
     ("domain", "destroy"): _destroy,
     ("domain", "resume"): lambda _connection, domain, _args: domain.resume(),
     ("domain", "suspend"): lambda _connection, domain, _args: domain.suspend(),
-    ("domain", "wakeup"): lambda _connection, domain, _args: domain.pMWakeup(0),
+    ("domain", "wakeup"): lambda connection, domain, _args: until_awake(connection, domain),
     ("domain", "save"): _save,
     ("domain", "reset"): lambda _connection, domain, _args: domain.reset(0),
     ("domain", "undefine"): _undefine_domain,

@@ -31,8 +31,11 @@ HINTS = {
     "VIR_ERR_NO_SUPPORT": "this driver or release of libvirt cannot do that",
     "VIR_ERR_XML_DETAIL": "the XML is not what libvirt expects at the place that its message names",
     "VIR_ERR_XML_ERROR": "the XML is not what libvirt expects at the place that its message names",
-    "VIR_ERR_OPERATION_TIMEOUT": "another job holds the guest; the run can be repeated",
 }
+# What libvirt says when a job of somebody else's is in the way (virdomainjob.c; qemuDomainDiskBlockJobIsActive and
+# qemuDomainHasBlockjob; virStoragePoolObjGetAsyncjobs): the codes alone mean other things as well.
+_BUSY = ("asynchronous jobs running", "active block job")
+_BUSY_HINT = "another job, such as a backup or a migration, is at work there; run again when it has ended"
 
 
 class HypervisorError(Exception):
@@ -42,10 +45,11 @@ class HypervisorError(Exception):
         self.code = code_name(error.get_error_code())
         self.object = what
         self.uri = uri
-        hint = HINTS.get(self.code)
         reason = str(error.get_error_message() or error)
-        # Another job holds the guest or the pool; there is no code of its own for a pool.
-        self.is_passing = self.code == "VIR_ERR_OPERATION_TIMEOUT" or "asynchronous jobs running" in reason
+        # A guest that does not let go of a virtual processor has the code of one that is held by a job.
+        held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and "unplug" not in reason
+        self.is_passing = held or any(words in reason for words in _BUSY)
+        hint = _BUSY_HINT if self.is_passing else HINTS.get(self.code)
         super().__init__("{}: {} [{}, {}]{}".format(what, reason, self.code, uri, "; " + hint if hint else ""))
 
 

@@ -19,6 +19,7 @@ from .connection import Connection, libvirt
 # How often a guest that does not react is asked again to shut down, in seconds.
 ASK_AGAIN = 15.0
 DETACH = 20.0
+WAKE = 20.0
 BALLOON = 10.0
 
 
@@ -76,6 +77,18 @@ def _ask(domain: Any) -> None:
         # It went off by itself, or its agent went away while being asked: ACPI is left.
         if domain.isActive():
             domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+
+def until_awake(connection: Connection, domain: Any) -> None:
+    """Wake a guest that sleeps and wait until it does not any more. Raises TimedOut when it sleeps on."""
+    end = time.monotonic() + WAKE
+    with event(connection, domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE) as happened:
+        domain.pMWakeup(0)
+        while domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+            if time.monotonic() >= end:
+                raise TimedOut(f"guest {domain.name()} was woken and still sleeps after {WAKE:.0f} s")
+            happened.wait(0.5)
+            happened.clear()
 
 
 def until_gone(connection: Connection, domain: Any, xml: str, path: str, key: str | None) -> str | None:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import tree
 from . import ownership
 from .current import Domain, Volume
 from .fit import check_parts, fill_parts, settle_parts
 from .guest import macs
-from .live import live_plan
+from .live import Asks, live_plan
 from .machine import check_machine, without_aliases
 from .newborn import complete, new_document
 from .objects import (
@@ -26,7 +26,7 @@ from .objects import (
 )
 from .overlay import Edit
 from .plan import Change, Id, ObjectPlan, Step
-from .power import power_steps
+from .power import ENDS, STILL, power_steps
 from .problem import Problems
 from .rename import seed_name
 from .seed import ignition_name, seed_waits
@@ -35,10 +35,18 @@ from .users import users_of
 from .volume import volume_id
 
 
-def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
-    """The plan for one guest that is to be there. declared: made concrete."""
-    name = declared["name"]
-    current = site.host.domains.get(name)
+class _Made(NamedTuple):
+    """A guest's definition with its declaration made true in it. owned: what the definition said of ownership before.
+    settled: whether raw XML was told apart by its fingerprint.
+    """
+
+    root: tree.Element
+    edits: list[Edit]
+    owned: ownership.Owned
+    settled: bool
+
+
+def _made_true(want: Wanted, declared: Declared, current: Domain | None, site: Site) -> _Made:
     root = tree.parse(current.inactive) if current else new_document(want, declared, site)
     uuid = tree.get(root, "uuid") if current else None
     machine = tree.get(root, "os/type/@machine")
@@ -55,57 +63,73 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         check_parts(want, root, [text for text in known if text], site.problems)
     check_uuid(want, root, uuid, site)
     check_machine(want, site, machine if current else None)
+    return _Made(root, edits, owned, settled)
+
+
+def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
+    """The plan for one guest that is to be there. declared: made concrete."""
+    name = declared["name"]
+    current = site.host.domains.get(name)
+    root, edits, owned, settled = _made_true(want, declared, current, site)
     if current is None and want.raw is None and not tree.get(root, "memory"):
         site.problems.add(want.where + ": memory", "is needed for a new guest")
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
-    noted = _noted(want, declared, owned, current, bool(edits))
+    asks = Asks(anew=bool(edits), hears=_wakes(declared, current) or current is None or current.state not in STILL)
+    live = live_plan(want, current, root, owned, settled, site.host, asks)
+    pending = changes_of(list(live.waiting), want.rules, "restart")
+    begun = current and current.state != "crashed" and (current.live or current.image)
+    pending += seed_waits(declared, ownership.read(tree.only_read(begun))) if begun else ()
+    power_changes, power, _restarted = power_steps(declared, current, bool(pending), site.problems)
+    verbs = {step.verb for step in power}
+    noted = _noted(want, declared, owned, current, bool(edits), bool(verbs & ENDS))
     changes += noted
     if edits or noted or current is None:
         ownership.write(root, owned_after(want, owned)._replace(**declared.get("seed", {})))
         steps.append(Step("define", {"xml": tree.text_of(root)}, f"define guest {name}"))
         steps.extend(fingerprint_step(want))
-    live = live_plan(want, current, root, owned, settled, site.host, bool(edits))
     if live.done and not edits:
         changes += changes_of(list(live.done), want.rules)
-    steps.extend(live.steps)
-    pending = changes_of(list(live.waiting), want.rules, "restart")
-    begun = current and (current.live or current.image)
-    pending += seed_waits(declared, ownership.read(tree.only_read(begun))) if begun else ()
     waits = {change.path for change in pending}
     changes = tuple(change._replace(effect="restart") if change.path in waits else change for change in changes)
-    power_changes, power, restarted = power_steps(declared, current, bool(pending), site.problems)
     changes += power_changes
-    steps.extend(_autostart(declared, current))
-    if declared.get("autostart") is not None and declared["autostart"] != bool(current and current.autostart):
-        changes += (Change("autostart", bool(current and current.autostart), declared["autostart"], "live"),)
+    # What a guest that is shut down is spared, its next start brings.
+    ends = bool(verbs & {"shutdown", "destroy"})
+    if not ends:
+        power = (*power, *live.steps) if _wakes(declared, current) else (*live.steps, *power)
+    autostart = _autostart(declared, current)
+    changes += autostart
+    steps.extend(Step("autostart", {"on": on.after}, f"set autostart of guest {name}") for on in autostart)
     if current is None:
         changes = (Change("state", "absent", _state_after(declared, current), "create"), *changes)
     facts: dict[str, Any] = {"uuid": tree.get(root, "uuid"), "macs": macs(root)}
-    if live.declined and not restarted:
+    if live.declined and not ends:
         facts["declined"] = live.declined
     return ObjectPlan(
         "domain",
         name,
         _state_after(declared, current),
         changes,
-        tuple(steps) + power,
-        () if restarted else pending,
+        (*steps, *power),
+        () if ends else pending,
         _needs(root, site),
         undeclared(want, root),
         facts,
         current.inactive if current and current.persistent else None,
+        declared["timeout"],
     )
 
 
 def _noted(
-    want: Wanted, declared: Declared, owned: ownership.Owned, current: Domain | None, edited: bool
+    want: Wanted, declared: Declared, owned: ownership.Owned, current: Domain | None, edited: bool, ends: bool
 ) -> tuple[Change, ...]:
-    """What is to be defined although no option of an existing guest's definition differs. edited: whether some do."""
+    """What is to be defined although no option of an existing guest's definition differs. edited: whether some do; ends: whether the
+    guest goes off, with which a transient one is gone.
+    """
     if current is None:
         return ()
     noted = seed_waits(declared, owned) if current.persistent else ()
-    if not current.persistent and (edited or declared.get("autostart")):
+    if not current.persistent and (edited or ends or declared.get("autostart")):
         noted += (Change("persistent", False, True, "live"),)
     if declared.get("adopt") and not edited and not want.keys <= owned.keys:
         noted += (Change("adopted", False, True, "live"),)
@@ -143,11 +167,14 @@ def _one_boot_order(want: Wanted, root: tree.Element, problems: Problems) -> lis
     return edits
 
 
-def _autostart(declared: Declared, current: Domain | None) -> tuple[Step, ...]:
-    on = declared.get("autostart")
-    if on is None or on == bool(current and current.autostart):
-        return ()
-    return (Step("autostart", {"on": on}, "set autostart of guest {}".format(declared["name"])),)
+def _autostart(declared: Declared, current: Domain | None) -> tuple[Change, ...]:
+    on, before = declared.get("autostart"), bool(current and current.autostart)
+    return () if on in (None, before) else (Change("autostart", before, on, "live"),)
+
+
+def _wakes(declared: Declared, current: Domain | None) -> bool:
+    """Whether a guest that stands still is made to run on: it does its part in what is asked of it then, and not before."""
+    return current is not None and current.state in STILL and declared["state"] in ("running", "reset")
 
 
 def _state_after(declared: Declared, current: Domain | None) -> str:
@@ -194,6 +221,7 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
         (Change("state", current.state, "absent", "delete"),),
         steps,
         facts={"uuid": tree.get(root, "uuid")},
+        patience=declared["timeout"],
     )
 
 

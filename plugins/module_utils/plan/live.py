@@ -45,6 +45,8 @@ ATTACHABLE = frozenset(
 UPDATABLE = frozenset(("interface", "graphics", "memory"))
 MEDIA = frozenset(("devices/disk/source/@file", "devices/disk/source", "devices/disk/@type"))
 LIMITS = "devices/disk/iotune"
+# Steps in which the guest itself has to do its part.
+WITH_THE_GUEST = frozenset(("detach", "balloon"))
 
 
 class Live(NamedTuple):
@@ -65,6 +67,15 @@ class LivePlan(NamedTuple):
     declined: tuple[str, ...] = ()
 
 
+class Asks(NamedTuple):
+    """What a running guest may be asked. anew: also for what it declined before, as it is defined anew. hears: whether it does
+    its part in what is asked of it; one that is paused or sleeps cannot.
+    """
+
+    anew: bool
+    hears: bool
+
+
 def live_plan(
     want: Wanted,
     current: Domain | None,
@@ -72,13 +83,12 @@ def live_plan(
     before: ownership.Owned,
     settled: bool,
     host: Host,
-    anew: bool,
+    asks: Asks,
 ) -> LivePlan:
-    """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now.
-    anew: whether the guest is defined anew, so that it is asked again for what it declined before.
-    """
+    """Compare the declaration with the running guest. root: the definition made true; before: its ownership until now."""
     running_or_saved = current and (current.live or current.image)
-    if not running_or_saved:
+    # One that crashed is started with its definition; nothing of it runs on.
+    if not running_or_saved or (current and current.state == "crashed"):
         return LivePlan()
     live = tree.parse(running_or_saved)
     owned = ownership.read(live)
@@ -105,22 +115,43 @@ def live_plan(
         device = _single(group, key, key in present, live) if isinstance(key, str) else _device(group, want.rules)
         calls += device.calls
         waiting += device.waiting
-    found = _asked(calls, {} if anew else owned.declined)
-    keep = owned._replace(keys=owned.keys | want.keys, declined={} if anew else owned.declined)
+    declined = {} if asks.anew else _declined(owned, live)
+    found = _asked(calls, declined, asks.hears)
+    keep = owned._replace(keys=owned.keys | want.keys, declined=declined, early=owned.early & frozenset(declined))
     steps = list(found.steps)
     if found.done and keep != owned:
         steps.append(Step("metadata", {"xml": ownership.as_text(keep)}, "note ownership in the running guest"))
     return found._replace(steps=tuple(steps), waiting=(*waiting, *found.waiting))
 
 
-def _asked(calls: list[Call], declined: Mapping[str, str]) -> LivePlan:
-    """The calls as steps, but for those that the guest declined: what they would make true waits."""
-    waits = [call for call in calls if declined and call.step.may_wait and digest(call.step) in declined]
-    steps = tuple(call.step for call in calls if call not in waits)
-    waiting = {id(edit): edit for call in waits for edit in call.edits}
+def agent_is_there(live: tree.Element) -> bool:
+    """Whether the guest agent of a running guest has opened its channel, so that the guest has come up."""
+    return live.find("devices/channel/target[@name='org.qemu.guest_agent.0'][@state='connected']") is not None
+
+
+def _declined(owned: ownership.Owned, live: tree.Element) -> Mapping[str, str]:
+    """What a running guest is not asked again for, with the reasons: what it declined, but for what it declined while it was
+    not up yet when it is up now.
+    """
+    again = owned.early if agent_is_there(live) else ()
+    return {step: reason for step, reason in owned.declined.items() if step not in again}
+
+
+def _asked(calls: list[Call], declined: Mapping[str, str], hears: bool) -> LivePlan:
+    """The calls as steps, but for those that the guest declined or does not hear: what they would make true waits."""
+    why = [_why_not(call.step, declined, hears) for call in calls]
+    waiting = {id(edit): edit for call, reason in zip(calls, why) if reason for edit in call.edits}
     done = {id(edit): edit for call in calls for edit in call.edits if id(edit) not in waiting}
-    reasons = tuple(dict.fromkeys(declined[digest(call.step)] for call in waits))
+    steps = tuple(call.step for call, reason in zip(calls, why) if not reason)
+    reasons = tuple(dict.fromkeys(reason for reason in why if reason))
     return LivePlan(steps, tuple(waiting.values()), tuple(done.values()), reasons)
+
+
+def _why_not(step: Step, declined: Mapping[str, str], hears: bool) -> str | None:
+    """Why a running guest is not asked for something; None when it is."""
+    if not hears and step.verb in WITH_THE_GUEST:
+        return f"{step.words}: the guest does not run"
+    return declined.get(digest(step)) if declined and step.may_wait else None
 
 
 # What libvirt notes in the running definition of how it checked and completed the CPU.

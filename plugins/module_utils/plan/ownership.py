@@ -34,7 +34,8 @@ class Owned(NamedTuple):
     """What the metadata says. keys: "devices/disk[vda]" and the like. declared, definition: fingerprints of the raw XML
     declared last, and of the definition libvirt made of it; None when there are none. declined: why a running guest declined a
     step, by the step's digest: it is not asked again before it is started anew or defined otherwise. instance, made: of the
-    guest's seed, as the volume tells them; a guest that runs says those that it was started with.
+    guest's seed, as the volume tells them; a guest that runs says those that it was started with. early: those of the steps that
+    it declined before its guest agent was there; once that is, it is asked again.
     """
 
     keys: frozenset[str]
@@ -43,6 +44,7 @@ class Owned(NamedTuple):
     declined: Mapping[str, str] = {}
     instance: str = ""
     made: int = 0
+    early: frozenset[str] = frozenset()
 
 
 NOTHING = Owned(frozenset(), None, None)
@@ -54,10 +56,12 @@ def read(root: tree.Element) -> Owned:
     if node is None:
         return NOTHING
     keys = frozenset((key.text or "").strip() for key in tree.find_all(node, _KEY))
-    declined = {str(child.get("step")): (child.text or "").strip() for child in tree.find_all(node, _DECLINED)}
+    notes = tree.find_all(node, _DECLINED)
+    declined = {str(child.get("step")): (child.text or "").strip() for child in notes}
+    early = frozenset(str(child.get("step")) for child in notes if child.get("early"))
     made = node.get("made") or ""
     told = (node.get("declared"), node.get("definition"), declined, node.get("instance") or "")
-    return Owned(keys, *told, int(made) if made.isdecimal() else 0)
+    return Owned(keys, *told, int(made) if made.isdecimal() else 0, early)
 
 
 def write(root: tree.Element, owned: Owned) -> None:
@@ -85,7 +89,7 @@ def _filled(node: tree.Element, tag: str, declined: str, owned: Owned) -> tree.E
     for key in sorted(owned.keys):
         node.append(tree.element(tag, key))
     for step, reason in sorted(owned.declined.items()):
-        node.append(tree.element(declined, reason, step=step))
+        node.append(tree.element(declined, reason, step=step, **({"early": "yes"} if step in owned.early else {})))
     return node
 
 

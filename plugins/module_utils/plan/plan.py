@@ -48,6 +48,7 @@ class ObjectPlan(NamedTuple):
     """What will happen to one object. state: what it is afterwards. needs: objects that have to be done before.
     pending: what becomes true only at a restart. undeclared: what somebody else put into a list that is declared.
     previous: the definition to put back when what follows a new one fails; None when there is none.
+    patience: seconds for which jobs of others on it, such as a backup, are waited for.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class ObjectPlan(NamedTuple):
     undeclared: tuple[str, ...] = ()
     facts: Mapping[str, Any] = {}
     previous: str | None = None
+    patience: int = 120
 
     @property
     def id(self) -> Id:

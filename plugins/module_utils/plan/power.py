@@ -14,6 +14,12 @@ from .problem import Problems
 from .site import Declared
 
 OFF = frozenset(("stopped", "saved", "crashed"))
+# A guest that crashed and is preserved does nothing any more and is there all the same.
+GONE = OFF - {"crashed"}
+# A guest that does not hear what it is asked.
+STILL = frozenset(("paused", "pmsuspended"))
+# The verbs after which a guest does not run any more.
+ENDS = frozenset(("shutdown", "destroy", "save"))
 
 
 class Power(NamedTuple):
@@ -46,7 +52,7 @@ class Calls(NamedTuple):
 def _calls(declared: Declared, now: str) -> Calls:
     name = declared["name"]
     stop = Step("shutdown", {"timeout": declared["timeout"], "force": declared["force"]}, f"shut guest {name} down")
-    # A crashed guest that was preserved holds its memory until it is destroyed.
+    # A guest that crashed and is preserved holds its memory until it is destroyed.
     clear = (Step("destroy", {}, f"clear away the crashed guest {name}"),) if now == "crashed" else ()
     wake: tuple[Step, ...] = ()
     if now == "paused" and not declared["force"]:
@@ -62,7 +68,7 @@ def _calls(declared: Declared, now: str) -> Calls:
 def stop_steps(declared: Declared, now: str) -> tuple[Step, ...]:
     """The calls that stop a guest which is in this state and on."""
     calls = _calls(declared, now)
-    return (*calls.wake, calls.stop)
+    return calls.clear or (*calls.wake, calls.stop)
 
 
 def _running(now: str, calls: Calls) -> Power | None:
@@ -100,8 +106,10 @@ def _restarted(now: str, calls: Calls) -> Power | None:
 
 
 def _reset(now: str, calls: Calls) -> Power | None:
-    resume = (calls.one("resume", "resume"),) if now == "paused" else ()
-    return Power((calls.one("reset", "reset"), *resume), "running")
+    # QEMU does not run on by itself after the reset of a guest that stands still, and one that sleeps has to be woken before.
+    wake = calls.wake if now == "pmsuspended" else ()
+    resume = (calls.one("resume", "resume"),) if now in ("paused", "crashed") else ()
+    return Power((*wake, calls.one("reset", "reset"), *resume), "running")
 
 
 TOWARDS: Mapping[str, Callable[[str, Calls], Power | None]] = {
@@ -112,8 +120,8 @@ TOWARDS: Mapping[str, Callable[[str, Calls], Power | None]] = {
     "restarted": _restarted,
     "reset": _reset,
 }
-# What only a guest that runs can do.
-NEEDS_RUNNING = {"saved": "saved", "reset": "reset"}
+# What only a guest that is there can do: the state → the states in which it is not.
+IMPOSSIBLE = {"saved": OFF - {"saved"}, "reset": OFF - {"crashed"}}
 
 
 def power_steps(
@@ -125,9 +133,8 @@ def power_steps(
     """
     state, now = declared["state"], current.state if current else "stopped"
     calls = _calls(declared, now)
-    if state in NEEDS_RUNNING and now in OFF and now != state:
-        words = f"the guest is not running; it cannot be {NEEDS_RUNNING[state]}"
-        problems.add(f"domain {declared['name']}: state", words)
+    if now in IMPOSSIBLE.get(state, ()):
+        problems.add(f"domain {declared['name']}: state", f"the guest is not running; it cannot be {state}")
     power = TOWARDS[state](now, calls) if state in TOWARDS else None
     if waiting and not (power and power.restarted) and _may_restart(declared, now):
         after = now if state == "present" else "paused" if state == "paused" else "running"
@@ -145,4 +152,5 @@ def power_steps(
 
 def _may_restart(declared: Declared, now: str) -> bool:
     allowed = declared["restart"] == "if_needed" and declared["state"] not in ("stopped", "saved", "absent")
-    return allowed and now in ("running", "paused")
+    # A guest is not put to sleep again, so one that may go on sleeping is left alone.
+    return allowed and (now in ("running", "paused") or (now == "pmsuspended" and declared["state"] != "present"))

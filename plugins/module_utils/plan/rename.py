@@ -16,7 +16,7 @@ from .. import tree
 from . import ownership
 from .current import Domain, Host
 from .plan import Change, ObjectPlan, Step
-from .power import OFF, stop_steps
+from .power import GONE, stop_steps
 from .problem import Problems
 from .site import Declared
 
@@ -35,7 +35,7 @@ class Rename(NamedTuple):
     @property
     def waits(self) -> bool:
         """Whether it runs, and has to be left running."""
-        return self.former.state not in OFF and not self.may_stop
+        return self.former.state not in GONE and not self.may_stop
 
 
 def renames(domains: Mapping[str, Declared], host: Host, problems: Problems) -> dict[str, Rename]:
@@ -53,7 +53,9 @@ def renames(domains: Mapping[str, Declared], host: Host, problems: Problems) -> 
             problems.add(where, f"is {old} for guest {taken[old]} too")
         elif old in host.domains and _may_be_renamed(name, host.domains[old], domains, host, problems):
             stops = item["restart"] == "if_needed" and item["state"] in ("present", "running", "paused")
-            found[name] = Rename(host.domains[old], name, stops or item["state"] in ("stopped", "restarted"))
+            revived = item["state"] == "running" and host.domains[old].state == "crashed"
+            stops = stops or revived or item["state"] in ("stopped", "restarted")
+            found[name] = Rename(host.domains[old], name, stops)
         taken[old] = name
     return found
 
@@ -95,7 +97,7 @@ def renamed_host(host: Host, found: Mapping[str, Rename]) -> Host:
         inactive = _under(name, former.inactive, former.name, host.uri)
         live = former.live and _under(name, former.live, former.name, host.uri)
         domains[name] = former._replace(name=name, inactive=inactive, live=live)
-        if not rename.waits and former.state not in OFF:
+        if not rename.waits and former.state not in GONE:
             domains[name] = domains[name]._replace(live=None, state="stopped")
     return host._replace(domains=domains)
 
@@ -130,7 +132,7 @@ def _nvram(former: Domain, uri: str) -> str | None:
 
 def declared_state(declared: Declared, rename: Rename | None) -> Declared:
     """The declaration of a guest that is stopped for its new name, so that it is started again."""
-    if rename is None or rename.waits or rename.former.state in OFF or declared["state"] == "stopped":
+    if rename is None or rename.waits or rename.former.state in GONE or declared["state"] == "stopped":
         return declared
     state = declared["state"]
     after = AFTER.get(rename.former.state, "running") if state == "present" else state
@@ -140,13 +142,13 @@ def declared_state(declared: Declared, rename: Rename | None) -> Declared:
 def with_rename(plan: ObjectPlan, declared: Declared, rename: Rename, uri: str) -> ObjectPlan:
     """The plan of a guest with its new name. One that has to stay running keeps its name, and all else waits with it."""
     old, now = rename.former.name, rename.former.state
-    change = Change("name", old, rename.name, "live" if now in OFF else "restart")
+    change = Change("name", old, rename.name, "live" if now in GONE else "restart")
     if rename.waits:
         told = {other.path for other in plan.pending}
         waiting = (*plan.pending, *(other for other in plan.changes if other.path not in told))
         pending = (change, *(other._replace(effect="restart") for other in waiting))
         return plan._replace(state=now, changes=(), steps=(), pending=pending, facts={**plan.facts, "called": old})
-    stops = () if now in OFF else stop_steps(dict(declared, name=old), now)
+    stops = () if now in GONE else stop_steps(dict(declared, name=old), now)
     args = {"to": rename.name}
     nvram = _nvram(rename.former, uri)
     if nvram and _moved(nvram, old, rename.name) != nvram and is_local(uri):

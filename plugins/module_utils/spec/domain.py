@@ -185,14 +185,16 @@ DEVICES = rows(
 - state  text  -  live =present|running|stopped|paused|saved|absent|restarted|reset default=present
     V(present) defines the guest and leaves its power as it is. V(stopped) asks the guest to shut down and waits; a
     saved guest stays saved. V(saved) saves the guest's memory on the host and stops it, V(running) restores it.
-    V(absent) removes the definition and keeps the disks. V(restarted) and V(reset) act on every run.
+    V(absent) removes the definition and keeps the disks. V(restarted) and V(reset) act on every run. A guest that sleeps
+    is woken, one that crashed is cleared away and started, and a transient one is defined before it is stopped.
 - restart  text  -  live =never|if_needed default=never
     Whether a running guest may be shut down and started again when a change needs it. With V(never) such changes
     wait for the guest's next start and are reported as pending.
 - wait_for  dict  -  live fields=wait_for
     What to wait for when the guest runs.
 - timeout  int  -  live default=120
-    Seconds that a guest has to shut down.
+    Seconds that a guest has to shut down, and for which jobs of others on it, such as a backup, a migration or the copy of a
+    disk, are waited for when they are in the way.
 - force  bool  -  live default=false
     Whether a guest that did not shut down in time is switched off.
 - remove_storage  bool  -  live default=false
