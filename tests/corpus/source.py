@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libvirt's own test documents, from Debian's source packages: fetched once into .cache/corpus, never committed.
+"""libvirt's own test documents and schemas, from Debian's source packages: fetched once into .cache/corpus.
 
 apt does it, in a directory of its own: a machine's sources often lack deb-src lines, and are not changed for a test.
 """
@@ -32,23 +32,30 @@ FOLDERS = (
 )
 """How the folders begin that are kept of libvirt's tests."""
 
+SCHEMAS = "schemas"
+"""The folder of libvirt's schemas, in its source and in what is kept of it."""
+
 
 class NoSource(Exception):
     """The source package could not be fetched."""
 
 
 def documents(release: str) -> Path:
-    """The folder of libvirt's test documents of a Debian release, fetched when it is not there yet. Raises NoSource."""
+    """The folder of libvirt's test documents and schemas of a Debian release, fetched when it is not there yet.
+
+    Raises NoSource.
+    """
     folder = CACHE / release
-    if folder.exists():
+    if (folder / SCHEMAS).exists():
         return folder
     CACHE.mkdir(parents=True, exist_ok=True)
     # The workers of a run all come here at once: one fetches, the others find it done.
     with (CACHE / f"{release}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
+        if not (folder / SCHEMAS).exists():
             partial = CACHE / f"{release}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
+            for stale in (partial, folder):
+                shutil.rmtree(stale, ignore_errors=True)
             partial.mkdir()
             _unpack(_tarball(release), partial)
             partial.rename(folder)
@@ -105,12 +112,12 @@ def _proxies() -> dict[str, str]:
 
 
 def _unpack(tarball: Path, target: Path) -> None:
-    """The XML documents of the tests; links are followed, as many outputs are links to their input."""
+    """The XML documents of the tests, and the schemas; links are followed, as many outputs are links to their input."""
     scratch = target.with_suffix(".unpacking")
     shutil.rmtree(scratch, ignore_errors=True)
     with tarfile.open(tarball) as archive:
         archive.extractall(scratch, (member for member in archive if _is_kept(member)), filter="data")
-    for path in scratch.glob("*/tests/*/*.xml"):
+    for path in (*scratch.glob("*/tests/*/*.xml"), *scratch.glob(f"*/src/conf/{SCHEMAS}/*.rng")):
         if path.exists():  # Some links lead to documents of other tests.
             (target / path.parent.name).mkdir(exist_ok=True)
             shutil.copyfile(path, target / path.parent.name / path.name)
@@ -119,4 +126,6 @@ def _unpack(tarball: Path, target: Path) -> None:
 
 def _is_kept(member: tarfile.TarInfo) -> bool:
     parts = member.name.split("/")
+    if parts[1:4] == ["src", "conf", SCHEMAS]:
+        return member.name.endswith(".rng")
     return len(parts) > 2 and parts[1] == "tests" and parts[2].startswith(FOLDERS) and member.name.endswith(".xml")

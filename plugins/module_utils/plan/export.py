@@ -99,7 +99,6 @@ def _domain(domain: Domain, reserved: dict[tuple[str, str], str]) -> Exported:
         "running": "running",
         "paused": "paused",
         "stopped": "stopped",
-        "crashed": "stopped",
         "saved": "stopped",
     }.get(domain.state, "present")
     found = dict(export(KIND["domain"], domain.inactive), autostart=domain.autostart, state=state)
@@ -298,7 +297,7 @@ def _erase(node: tree.Element, path: str, kind: str = "text") -> None:
 
 def _remove_bare(node: tree.Element, top: tree.Element) -> None:
     """Take an element that is empty now out, and those above it that are empty then, up to this one."""
-    while node is not top and tree.is_bare(node):
+    while node is not top and tree.is_bare(node) and node.getparent() is not None:
         above = node.getparent()
         above.remove(node)
         node = above

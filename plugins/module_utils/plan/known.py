@@ -32,6 +32,7 @@ class Known(NamedTuple):
     types, units: value types and units of sizes that have no field of their own.
     omitted: the text that libvirt leaves out, as it means the same.
     spread: lists whose elements libvirt writes anew, one for each number in the set that this attribute holds.
+    hollow: paths of entries that libvirt drops when they hold nothing but this, which is their key.
     told: XPaths of what a document tells of the present, or what libvirt decides by itself: not part of a declaration.
     normal: writes a document of the user's as libvirt would: numbers that it counts itself, the order it keeps.
     """
@@ -42,6 +43,7 @@ class Known(NamedTuple):
     units: Mapping[str, str] = NONE
     omitted: Mapping[str, str] = NONE
     told: tuple[str, ...] = ()
+    hollow: Mapping[str, str] = {}
     spread: Mapping[str, str] = NONE
     normal: Callable[[tree.Element], None] = _as_it_is
 

@@ -257,9 +257,13 @@ DOMAIN = Known(
         "devices/channel/source/@mode": "bind",
     },
     normal=normal_domain,
+    # virDomainDefFormatBlkiotune.
+    hollow={"blkiotune/device": "path"},
     told=(
         *DOMAIN_DROPPED,
         "@id",
+        # Of the running guest; only names of the user's own last (virDomainDeviceInfoParseXML).
+        "devices/*/alias[not(starts-with(@name, 'ua-'))]",
         "devices/disk/mirror",
         "devices/disk//source/@index",
         "devices/disk//backingStore/@index",

@@ -43,6 +43,7 @@ ATTACHABLE = frozenset(
 )
 # virDomainUpdateDeviceFlags takes these; what of them can change is what has the effect "live" in the table of fields.
 UPDATABLE = frozenset(("interface", "graphics", "memory"))
+POLICY = "devices/disk/source/@startupPolicy"
 MEDIA = frozenset(("devices/disk/source/@file", "devices/disk/source", "devices/disk/@type"))
 LIMITS = "devices/disk/iotune"
 # Steps in which the guest itself has to do its part.
@@ -216,7 +217,9 @@ def _single(group: list[Edit], path: str, was_there: bool, live: tree.Element) -
 
 
 def _disk(group: list[Edit], place: Place, name: str) -> Live:
-    """A disk: the medium of a drive, and its limits; virDomainUpdateDeviceFlags refuses all else (qemu_domain.c)."""
+    """A disk: its limits, its startup policy and the medium of a drive; virDomainUpdateDeviceFlags refuses all else
+    (qemuDomainDiskChangeSupported).
+    """
     limited = [edit for edit in group if edit.path.startswith(LIMITS)]
     rest = [edit for edit in group if edit not in limited]
     calls: list[Call] = []
@@ -229,11 +232,13 @@ def _disk(group: list[Edit], place: Place, name: str) -> Live:
         }
         args = {"target": place.key, "values": {**gone, **told}}
         calls.append(Call(Step("limit", args, f"set the limits of {name}", True), tuple(limited)))
-    if rest and place.node.get("device") in ("cdrom", "floppy") and {edit.path for edit in rest} <= MEDIA:
-        step = Step("update_device", {"xml": tree.text_of(place.node)}, f"change {name}", True)
-        calls.append(Call(step, tuple(rest)))
-        rest = []
-    return Live(tuple(calls), tuple(rest))
+    changes = {POLICY, *(MEDIA if place.node.get("device") in ("cdrom", "floppy") else ())}
+    now, later = ([edit for edit in rest if (edit.path in changes) is known] for known in (True, False))
+    node = _without(place, later) if now else None
+    if node is None:
+        return Live(tuple(calls), tuple(rest))
+    step = Step("update_device", {"xml": tree.text_of(node)}, f"change {name}", True)
+    return Live((*calls, Call(step, tuple(now))), tuple(later))
 
 
 def _is_live(edit: Edit, rules: Rules) -> bool:

@@ -297,12 +297,38 @@ def _merge_keyed(
         if want.get(ABSENT):
             continue  # An empty list: what was declared in it goes by ownership, what somebody else put there stays.
         node = by_key.get(key)
-        if node is None:
+        if where in rules.known.hollow:
+            _merge_hollow(have, node, want, rules, Place(where, key, want), trail, edits)
+        elif node is None:
             _note_keyed(Place(where, key, add(have, want)), rules, trail, edits)
         elif where.startswith("metadata/"):
             _replace(node, want, (*trail, Place(where, key, node)), edits)
         else:
             _merge(node, want, rules, where, (*trail, Place(where, key, node)), edits)
+
+
+def _merge_hollow(
+    have: tree.Element,
+    node: tree.Element | None,
+    want: tree.Element,
+    rules: Rules,
+    place: Place,
+    trail: tuple[Place, ...],
+    edits: list[Edit],
+) -> None:
+    """Merge an entry that is not there when it says nothing beside its key."""
+    before = None if node is None else copy.deepcopy(node)
+    node = add(have, want) if node is None else node
+    place = place._replace(node=node)
+    found: list[Edit] = []
+    if before is not None:
+        _merge(node, want, rules, place.path, (*trail, place), found)
+    if [child.tag for child in node] == [rules.known.hollow[place.path]]:
+        have.remove(node)
+        found = [] if before is None else [Edit(place.path, before, None, (*trail, place._replace(node=before)))]
+    elif before is None:
+        _note_keyed(place, rules, trail, found)
+    edits += found
 
 
 def _replace(node: tree.Element, want: tree.Element, trail: tuple[Place, ...], edits: list[Edit]) -> None:

@@ -121,18 +121,21 @@ def _joined(before: Any, value: Any) -> Any:
 
 
 def _parameters(edit: Edit, rules: Rules) -> list[tuple[str, str, Any]]:
-    """(whose, parameter, value) of an edit that is a parameter of the guest; none when it is not, or is taken away."""
+    """(whose, parameter, value) of an edit that is a parameter of the guest; none when it is not, or what is taken away has no
+    value that means as much.
+    """
     if edit.path in PARAMETERS and isinstance(edit.after, str):
         whose, name = PARAMETERS[edit.path]
         if edit.path in rules.units:
             return [(whose, name, int(edit.after) // 1024)]
         return [(whose, name, edit.after if name == "numa_nodeset" else int(edit.after))]
-    if edit.path.startswith(DEVICE_WEIGHT) and edit.trail and edit.after is not None:
+    if edit.path.startswith(DEVICE_WEIGHT) and edit.trail:
         device = edit.trail[-1].node
         name = edit.path[len(DEVICE_WEIGHT) + 1 :]
         tags = [tag for tag in ([name] if name else [child.tag for child in device]) if tag != "path"]
         path = tree.get(device, "path")
-        return [("blkio", f"device_{tag}", f"{path},{tree.get(device, tag)}") for tag in tags]
+        gone = edit.after is None
+        return [("blkio", f"device_{tag}", f"{path},{0 if gone else tree.get(device, tag)}") for tag in tags]
     return []
 
 

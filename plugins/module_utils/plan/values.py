@@ -89,6 +89,16 @@ class Value(NamedTuple):
     same: Callable[[str], Any]
 
 
+_ALIAS = re.compile(r"ua-[a-zA-Z0-9_-]+")
+
+
+def _alias(value: Any) -> str:
+    """A name for a device: libvirt drops without a word what does not begin like this (virDomainDeviceInfoParseXML)."""
+    if not _ALIAS.fullmatch(str(value)):
+        raise ValueError(f"{value!r} is no alias: one begins with 'ua-' and has letters, digits, '-' and '_'")
+    return str(value)
+
+
 def _line(value: Any) -> str:
     text = _text(value)
     if "\n" in text:
@@ -318,6 +328,7 @@ VALUES: dict[str, Value] = {
     "line": Value(_line, _identity, str.strip),
     "name": Value(_name, _identity, _identity),
     "path": Value(_path, _identity, _no_slash),
+    "alias": Value(_alias, _identity, _identity),
     "mac": Value(_mac, _lower, _lower),
     "uuid": Value(_uuid, _lower, _lower),
     "int": Value(_integer, number, number),

@@ -7,7 +7,7 @@ network interfaces, host devices, file systems, controllers and leases. Disks ha
 
 from __future__ import annotations
 
-from .parts import AUTH, HOSTS, PLACE, ROM, TEAMING, VIRTIO
+from .parts import ACPI_INDEX, AUTH, HOSTS, IOTHREADS, PLACE, ROM, TEAMING, VIRTIO
 from .table import rows
 
 BANDWIDTH = rows("""
@@ -54,6 +54,10 @@ INTERFACES = (
     Mode of a macvtap, or of the socket for V(vhostuser).
 - path  path  source/@path  implies=source/@type:unix
     Socket for V(vhostuser).
+- reconnect  yes_no  source/reconnect/@enabled
+    Whether a lost connection to the socket of V(vhostuser) is made again.
+- reconnect_timeout  int  source/reconnect/@timeout
+    Seconds between two attempts.
 - source_name  line  source/@name
     Name of the internal network, for V(internal).
 - source_address  ip  source/@address
@@ -124,6 +128,20 @@ INTERFACES = (
         The gateway.
     - metric  int  @metric
         The metric.
+- host_ips  items  source/ip
+    Addresses of the host's end, for V(ethernet). The list is the whole list.
+    - address  cidr  .  required
+        Address with prefix length.
+    - peer  ip  @peer
+        Address of the guest's end.
+- host_routes  items  source/route
+    Routes over the host's end, for V(ethernet). The list is the whole list.
+    - address  cidr  .  required
+        Destination with prefix length.
+    - gateway  ip  @gateway  required
+        The gateway.
+    - metric  int  @metric
+        The metric.
 - bandwidth  dict  bandwidth  live
     Limits.
     - inbound  dict  inbound  live fields=bandwidth
@@ -134,6 +152,8 @@ INTERFACES = (
         What the guest sends.
 - vlan  dict  vlan  live
     VLANs of the interface, on Open vSwitch, SR-IOV cards, or bridges from libvirt 11.0.
+    - trunk  yes_no  @trunk  live
+        Whether a single VLAN is a trunk as well.
     - tags  items  tag  live
         The VLANs; several make a trunk. The list is the whole list.
         - id  int  @id  required live
@@ -172,6 +192,8 @@ INTERFACES = (
         Instance, for 802.1Qbg.
 - driver  text  driver/@name  =qemu|vhost|vfio|kvm|xen
     Who moves the packets, or the driver of a host device.
+- driver_model  line  driver/@model
+    Driver of the host, of its kind, for O(interfaces[].hostdev), such as V(mlx5_vfio_pci), from libvirt 10.0.
 - queues  int  driver/@queues
     Number of queues.
 - rx_queue_size  int  driver/@rx_queue_size
@@ -208,6 +230,8 @@ INTERFACES = (
     Two interfaces that the guest uses as one.
 - boot_order  int  boot/@order
     Place in the boot order, from 1.
+- loadparm  line  boot/@loadparm
+    What the boot loader of an s390 guest is told, of up to 8 characters.
 """,
         bandwidth=BANDWIDTH,
         offloads=OFFLOADS,
@@ -216,6 +240,7 @@ INTERFACES = (
     )
     + VIRTIO
     + PLACE
+    + ACPI_INDEX
 )
 
 HOSTDEVS = (
@@ -263,6 +288,8 @@ HOSTDEVS = (
     Kind of device. A new mediated device gets V(vfio-pci).
 - driver  text  driver/@name  =vfio|kvm|xen
     Who gives the PCI device to the guest.
+- driver_model  line  driver/@model
+    Which driver of its kind, such as V(mlx5_vfio_pci), from libvirt 10.0.
 - display  on_off  @display
     Whether a mediated device has a display.
 - ramfb  on_off  @ramfb
@@ -283,6 +310,8 @@ HOSTDEVS = (
     ROM of the device.
 - boot_order  int  boot/@order
     Place in the boot order, from 1.
+- loadparm  line  boot/@loadparm
+    What the boot loader of an s390 guest is told, of up to 8 characters.
 """,
         hosts=HOSTS[:2],
         auth=AUTH,
@@ -290,6 +319,7 @@ HOSTDEVS = (
         teaming=TEAMING,
     )
     + PLACE
+    + ACPI_INDEX
 )
 
 FILESYSTEMS = (
@@ -360,6 +390,8 @@ FILESYSTEMS = (
         Groups.
 - boot_order  int  boot/@order
     Place in the boot order, from 1.
+- loadparm  line  boot/@loadparm
+    What the boot loader of an s390 guest is told, of up to 8 characters.
 """,
         ids=rows("""
 - start  int  @start  required
@@ -371,7 +403,7 @@ FILESYSTEMS = (
 """),
     )
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
 CONTROLLERS = (
@@ -420,8 +452,9 @@ CONTROLLERS = (
 - pcihole64  size  pcihole64  unit=KiB
     Size of the 64-bit hole of a PCI root.
 """)
+    + IOTHREADS
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
 LEASES = rows("""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .parts import AUTH, HOSTS, PLACE, VIRTIO
+from .parts import AUTH, DRIVE, HOSTS, IOTHREADS, PLACE, SECLABELS, VIRTIO
 from .table import rows
 
 DISK_NETWORK = rows(
@@ -133,7 +133,7 @@ DISKS = (
         Seconds between two attempts.
 - format  text  driver/@type
     Format of the disk's image. Found out from the volume, or V(qcow2) for a new one.
-- startup_policy  text  source/@startupPolicy  =mandatory|requisite|optional
+- startup_policy  text  source/@startupPolicy  live =mandatory|requisite|optional
     What happens when the guest starts and its source is not there.
 - encryption  dict  source/encryption
     The image is encrypted.
@@ -151,14 +151,12 @@ DISKS = (
         Whether libvirt starts the process that makes them.
     - path  path  source/@path  implies=source/@type:unix implies=source/@mode:client
         Socket of that process, when libvirt does not start it.
-- seclabels  items  source/seclabel
-    Security labels of the source. The list is the whole list.
-    - model  line  @model
-        The security driver, V(dac), V(selinux) or V(apparmor).
-    - relabel  yes_no  @relabel
-        Whether libvirt labels the source.
-    - label  line  label
-        The label.
+- slice  dict  source/slices/slice  implies=source/slices/slice/@type:storage
+    The part of the source that is the disk's image.
+    - offset  int  @offset  required
+        Where it begins, in bytes.
+    - size  int  @size  required
+        Its length in bytes.
 - cache  text  driver/@cache  =default|none|writethrough|writeback|directsync|unsafe
     Cache mode of the host.
 - io  text  driver/@io  =threads|native|io_uring
@@ -219,6 +217,8 @@ DISKS = (
     Whether several guests may use the disk at once.
 - transient  flag  transient
     Whether the guest's changes are forgotten when it stops.
+- share_backing  yes_no  transient/@shareBacking
+    Whether several guests may start from the same disk with O(disks[].transient).
 - geometry  dict  geometry
     Geometry the guest sees.
     - cyls  int  @cyls  required
@@ -239,10 +239,15 @@ DISKS = (
         The smallest block that is discarded, from libvirt 10.2.
 - boot_order  int  boot/@order
     Place in the boot order, from 1. Not together with O(boot).
+- loadparm  line  boot/@loadparm
+    What the boot loader of an s390 guest is told, of up to 8 characters.
 """,
         network=DISK_NETWORK,
         iotune=IOTUNE,
     )
+    + SECLABELS
+    + IOTHREADS
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
+    + DRIVE
 )

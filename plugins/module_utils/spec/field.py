@@ -19,6 +19,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "line": "str",
     "name": "str",
     "path": "str",
+    "alias": "str",
     "mac": "str",
     "uuid": "str",
     "int": "int",

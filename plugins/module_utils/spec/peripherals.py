@@ -7,11 +7,12 @@ https://libvirt.org/formatdomain.html#devices: consoles, displays, sound, inputs
 
 from __future__ import annotations
 
-from .parts import PLACE, VIRTIO
+from .parts import ALIAS, PLACE, SECLABELS, VIRTIO
 from .table import rows
 
 # The host's end of a character device, without its type.
-SOURCE = rows("""
+SOURCE = (
+    rows("""
 - path  text  source/@path
     Path of the file, device or socket at the host's end.
 - append  on_off  source/@append
@@ -31,6 +32,8 @@ SOURCE = rows("""
 - reconnect_timeout  int  source/reconnect/@timeout
     Seconds between two attempts.
 """)
+    + SECLABELS
+)
 
 CHARACTER = (
     rows("""
@@ -44,6 +47,7 @@ CHARACTER = (
 - log_append  on_off  log/@append
     Whether that file is written on after its end.
 """)
+    + ALIAS
 )
 
 SPICE = rows("""
@@ -216,41 +220,43 @@ VIDEOS = (
     VGA registers, for bhyve.
 """)
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
+)
+
+# The daemon that gives randomness to a guest.
+EGD = (
+    rows("""
+- type  text  @type  =unix|tcp|udp|pty|dev|file|pipe  required
+    How it is reached.
+""")
+    + SOURCE
 )
 
 RNGS = (
-    rows("""
+    rows(
+        """
 - model  text  @model
     Device the guest sees. A new one gets V(virtio).
 - backend  text  backend/@model  =random|egd|builtin
     Where the randomness comes from. A new one gets V(random).
 - source  text  backend
     Device for O(rngs[].backend=random). A new one gets V(/dev/urandom).
-- egd  dict  backend
+- egd  dict  backend  fields=egd
     The daemon for O(rngs[].backend=egd).
-    - type  text  @type  =unix|tcp|udp|pty|dev|file|pipe  required
-        How it is reached.
-    - path  text  source/@path
-        Path of the device or socket.
-    - mode  text  source/@mode  =bind|connect
-        Whether the socket is listened on or connected to.
-    - host  line  source/@host
-        Its address.
-    - service  line  source/@service
-        Its port.
 - rate  dict  rate
     Limit of what the guest takes.
     - bytes  int  @bytes  required
         Bytes in a period.
     - period  int  @period
         Milliseconds of a period.
-""")
+""",
+        egd=EGD,
+    )
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
-TPM = rows("""
+TPM = ALIAS + rows("""
 - model  text  @model  =tpm-tis|tpm-crb|tpm-spapr|spapr-tpm-proxy
     Device the guest sees. A new one gets V(tpm-crb), V(tpm-tis) for a device of the host.
 - backend  text  backend/@type  =emulator|passthrough|external
@@ -301,7 +307,7 @@ SOUNDS = (
     Number of streams of a virtio device, from libvirt 10.4.
 """)
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
 AUDIO_STREAM = rows("""
@@ -392,7 +398,7 @@ INPUTS = (
     Kind of virtio device.
 """)
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
 WATCHDOGS = (
@@ -402,10 +408,10 @@ WATCHDOGS = (
 - action  text  @action  =reset|shutdown|poweroff|pause|none|dump|inject-nmi
     What happens when the guest does not answer.
 """)
-    + PLACE[:1]
+    + PLACE
 )
 
-PANICS = rows("""
+PANICS = ALIAS + rows("""
 - model  text  @model  create required =isa|pvpanic|hyperv|pseries|s390
     Device by which the guest tells that it crashed; it identifies the device.
 """)
@@ -420,7 +426,7 @@ VSOCK = (
     The guest's number, from 3.
 """)
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
 MEMBALLOON = (
@@ -435,7 +441,7 @@ MEMBALLOON = (
     Seconds between two statistics of the guest's memory.
 """)
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )
 
 SHMEMS = (
@@ -455,10 +461,10 @@ SHMEMS = (
 - ioeventfd  on_off  msi/@ioeventfd
     Whether another thread works on the interrupts.
 """)
-    + PLACE[:1]
+    + PLACE
 )
 
-IOMMU = rows("""
+IOMMU = ALIAS + rows("""
 - model  text  @model  required =intel|smmuv3|virtio
     IOMMU the guest sees.
 - intremap  on_off  driver/@intremap
@@ -504,8 +510,12 @@ SMARTCARDS = (
 - database  path  database
     Directory of the database with them.
 """)
-    # Its own mode is another one than that of the socket behind it.
-    + tuple(field._replace(name="source_mode") if field.name == "mode" else field for field in CHARACTER)
+    # Its own mode is another one than that of the socket behind it, and libvirt's schema knows no alias there.
+    + tuple(
+        field._replace(name="source_mode") if field.name == "mode" else field
+        for field in CHARACTER
+        if field.name != "alias"
+    )
 )
 
 NVRAM_DEVICE = rows("""
@@ -513,7 +523,7 @@ NVRAM_DEVICE = rows("""
     Register of the device, such as V(0x3000).
 """)
 
-MEMORY_DEVICES = rows("""
+MEMORY_DEVICES = ALIAS + rows("""
 - model  text  @model  create required =dimm|nvdimm|virtio-mem|virtio-pmem|sgx-epc
     Kind of memory.
 - access  text  @access  =shared|private
@@ -550,12 +560,12 @@ MEMORY_DEVICES = rows("""
     Address in the guest's memory, from libvirt 9.4.
 """)
 
-HUBS = rows("""
+HUBS = ALIAS + rows("""
 - type  text  @type  required =usb
     Kind of hub.
 """)
 
-PSTORE = rows("""
+PSTORE = ALIAS + rows("""
 - backend  text  @backend  required =acpi-erst
     Kind of store.
 - path  path  path
@@ -576,5 +586,5 @@ CRYPTOS = (
     Number of queues.
 """)
     + VIRTIO
-    + PLACE[:1]
+    + PLACE
 )

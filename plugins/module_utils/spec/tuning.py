@@ -130,21 +130,21 @@ NUMATUNE = rows("""
 """)
 
 BLKIOTUNE = rows("""
-- weight  int  weight  live
-    Weight beside other guests, from 100 to 1000.
+- weight  limit  weight  live
+    Weight beside other guests, from 100 to 1000; V(0) for none of its own.
 - devices  items  device  live
-    Limits for single block devices of the host.
+    Limits for single block devices of the host. V(0) is no limit.
     - path  path  path  required
         The block device.
-    - weight  int  weight  live
-        Weight beside other guests, from 100 to 1000.
-    - read_bytes_sec  int  read_bytes_sec  live
+    - weight  limit  weight  live
+        Weight beside other guests, from 100 to 1000; V(0) for none of its own.
+    - read_bytes_sec  limit  read_bytes_sec  live
         Bytes read in a second.
-    - write_bytes_sec  int  write_bytes_sec  live
+    - write_bytes_sec  limit  write_bytes_sec  live
         Bytes written in a second.
-    - read_iops_sec  int  read_iops_sec  live
+    - read_iops_sec  limit  read_iops_sec  live
         Reads in a second.
-    - write_iops_sec  int  write_iops_sec  live
+    - write_iops_sec  limit  write_iops_sec  live
         Writes in a second.
 """)
 

@@ -64,6 +64,7 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "line": TEXT,
     "name": TEXT,
     "path": st.sampled_from(PATHS),
+    "alias": st.sampled_from(["ua-one", "ua-two", "one", "ua-ö"]),
     "mac": st.sampled_from(MACS),
     "pci": st.sampled_from(PCI),
     "limit": st.integers(0, 3),
