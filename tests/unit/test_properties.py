@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -181,6 +182,37 @@ def test_what_is_exported_changes_nothing(case: Any) -> None:
     plan = plan_stack(stack_of(exported), case.host)
     changes = [change for item in plan.objects for change in item.changes]
     assert [change for change in changes if change.path != "persistent"] == []
+
+
+def _names(options: dict[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted names of what is exported of a guest, lists of devices and the like aside."""
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield from _names(value, f"{above}{name}.")
+        yield above + name
+
+
+def test_each_option_that_is_exported_is_unset_by_its_name_or_refused() -> None:
+    """Alone: nothing else changes, and once it is gone nothing is left to do."""
+    done, refused = 0, 0
+    for case in (case for case in cases() if case.folder.name.startswith(("adopt_libvirt", "foreign_of", "tuning_as"))):
+        (exported,) = export_host(case.host)["domains"]
+        for name in _names(exported):
+            stack = stack_of({"domains": [{"name": exported["name"], "unset": [name]}]})
+            plan = _planned(stack, case.host)
+            if plan is None:
+                refused += 1
+                continue
+            (item,) = (item for item in plan.objects if item.kind == "domain")
+            others = [
+                change for change in item.changes if not change.path.startswith(name) and change.after is not None
+            ]
+            assert [other for other in others if other.path != "persistent"] == [], (case.id, name)
+            after = plan_stack(stack, applied(case.host, plan))
+            assert [item.changes for item in after.objects if item.changes] == [], (case.id, name)
+            done += bool(item.changes)
+    assert done > 50
+    assert refused > 50
 
 
 SECRETS = {

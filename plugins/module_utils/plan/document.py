@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Callable
 
 from .. import tree
-from ..spec.field import Field, Kind, given_fields
+from ..spec.field import Field, Kind, by_name, given_fields
 from . import ownership, values
-from .overlay import ABSENT, overlay
+from .overlay import ABSENT, ALL, WITHOUT, overlay
 from .problem import Problems
 from .rules import Rules, for_kind, join
 from .values import size_at
@@ -87,9 +88,81 @@ def write_fields(
 ) -> None:
     """Write the declared values of these fields into an element of a sparse document."""
     for field, value in given_fields(fields, declared):
-        if field.path is not None:
+        if field.type == "unset":
+            for name in value:
+                _write_unset(parent, fields, str(name), declared, below(where, field.name), problems)
+        elif field.path is not None:
             _write(parent, field, value, below(where, field.name), problems)
 
+
+def _write_unset(
+    parent: tree.Element,
+    fields: tuple[Field, ...],
+    name: str,
+    declared: Mapping[str, Any],
+    where: str,
+    problems: Problems,
+) -> None:
+    """Mark what this option, by its dotted name, would write: it shall not be there."""
+    word, dot, rest = name.partition(".")
+    field = by_name(fields).get(word)
+    if field is None:
+        near = get_close_matches(word, by_name(fields), 1)
+        problems.add(where, f"{word} is no option" + (f"; is {near[0]} meant?" if near else ""))
+    elif dot and field.type == "dict" and field.path is not None:
+        _write_unset(tree.make(parent, field.path), field.fields, rest, declared.get(field.name) or {}, where, problems)
+    elif dot:
+        problems.add(where, f"{word} has no options of its own that could be unset here")
+    elif why := _why_not_unset(field, fields):
+        problems.add(where, f"{word} {why}")
+    elif declared.get(field.name) is not None:
+        problems.add(where, f"{word} is declared as well")
+    elif field.type == "words":
+        _write_words(parent, field, [], where, problems)
+    else:
+        place, attribute = tree.split(field.path or "")
+        node = tree.make(parent, place)
+        if attribute is None:
+            node.set(ABSENT, ALL)
+        else:
+            implied = [tree.split(path) for path, _text in field.implies if place != "."]
+            gone = [attribute, *(other for where, other in implied if where == place and other is not None)]
+            node.set(WITHOUT, " ".join([*node.get(WITHOUT, "").split(), *gone]))
+
+
+def _why_not_unset(field: Field, fields: tuple[Field, ...]) -> str | None:
+    """Why an option cannot be unset; None when it can."""
+    if field.path is None:
+        return "is no part of the definition"
+    if field.required or field.effect == "create" or field.path in _NEEDED:
+        return "cannot be unset"
+    if field.type in ("items", "map", "fragments"):
+        return "is a list; declare it empty instead"
+    if field.type not in ("dict", "flag") and any(
+        other.path is not None and other.path.startswith(field.path + "/") for other in fields
+    ):
+        return "cannot be unset alone; others stand in it"
+    return None
+
+
+# What each definition has, be it declared or not: libvirt would write it at once again.
+_NEEDED = frozenset(
+    (
+        "memory",
+        "currentMemory",
+        "vcpu",
+        "on_poweroff",
+        "on_reboot",
+        "on_crash",
+        "clock",
+        "@offset",
+        "os/type/@machine",
+        "devices/emulator",
+        "devices/memballoon",
+        "target/@bus",
+        "mac/@address",
+    )
+)
 
 Write = Callable[[tree.Element, Field, Any, str, Problems], None]
 

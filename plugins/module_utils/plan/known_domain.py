@@ -178,6 +178,8 @@ DOMAIN_OMITTED: dict[str, str] = {
     "cpu/model/@fallback": "allow",
     # VIR_DOMAIN_MEMORY_PARAM_UNLIMITED.
     **dict.fromkeys(("memtune/hard_limit", "memtune/soft_limit", "memtune/swap_hard_limit"), "9007199254740991"),
+    # No limit, as it is without one.
+    **{f"cputune/{whose}quota": "-1" for whose in ("", "global_", "emulator_", "iothread_")},
     **dict.fromkeys(
         (
             "devices/channel/protocol/@type",

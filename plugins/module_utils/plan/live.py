@@ -225,7 +225,7 @@ def _disk(group: list[Edit], place: Place, name: str) -> Live:
     calls: list[Call] = []
     if limited:
         # All that is said of limits in one call: a total and its parts exclude each other, and 0 is no limit.
-        gone = {edit.path.rpartition("/")[2]: 0 for edit in limited if edit.after is None and edit.path != LIMITS}
+        gone = {name: 0 for edit in limited if edit.after is None for name in _limits_of(edit)}
         told = {
             node.tag: node.text if node.tag == "group_name" else int(node.text)
             for node in tree.find_all(place.node, "iotune/*")
@@ -241,6 +241,13 @@ def _disk(group: list[Edit], place: Place, name: str) -> Live:
     return Live((*calls, Call(step, tuple(now))), tuple(later))
 
 
+def _limits_of(edit: Edit) -> list[str]:
+    """The limits of a disk that an edit is about, but for the name of their group."""
+    whole = edit.path == LIMITS and not isinstance(edit.before, str) and edit.before is not None
+    names = [child.tag for child in edit.before] if whole else [edit.path.rpartition("/")[2]]  # type: ignore[attr-defined]
+    return [name for name in names if name not in ("iotune", "group_name")]
+
+
 def _is_live(edit: Edit, rules: Rules) -> bool:
     """Whether libvirt changes this of a device that is in use: the row of the option says so. A type goes with its source."""
     return edit.path in rules.implied or effect_of(edit, rules) == "live"
@@ -251,7 +258,9 @@ def _without(place: Place, later: list[Edit]) -> tree.Element | None:
     node = copy.deepcopy(place.node)
     for edit in later:
         path = edit.path[len(place.path) + 1 :]
-        if len(edit.trail) > 1 or not isinstance(edit.after, str) or path.startswith(("source", "@type")):
+        if len(edit.trail) > 1 or path.startswith(("source", "@type")):
+            return None
+        if not isinstance(edit.after, str) and not (edit.after is None and isinstance(edit.before, str)):
             return None
         if isinstance(edit.before, str):
             tree.put(node, path, edit.before)

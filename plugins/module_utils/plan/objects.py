@@ -133,6 +133,9 @@ def overlaid(want: Wanted, root: tree.Element, owned: ownership.Owned | None = N
     )
     edits = ownership.remove_undeclared(root, want.rules, doomed(want, owned.keys) | _others(want, root))
     edits += overlay(root, want.typed if settled else want.document, want.rules)
+    if want.raw is not None and not settled:
+        # Laid over the raw XML, typed fields have lost what they say that there shall not be.
+        edits += overlay(root, want.typed, want.rules)
     return edits, settled
 
 

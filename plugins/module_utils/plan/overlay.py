@@ -18,9 +18,12 @@ from . import values
 from .rules import Rules, join, key_of, keys_among, read_attribute
 from .values import size_at
 
-# In a declared tree: this element, or this attribute, shall not be there.
 _OTHER_WAY = re.compile(r"^(read|write)_")
+# In a declared tree: this element, or these attributes of it, shall not be there. Of a list, ABSENT says that it is empty: what was
+# declared in it goes by ownership, and what somebody else put there stays, unless it is ALL that shall not be there.
 ABSENT = "{urn:kvmfleet:libvirt}absent"
+ALL = "all"
+WITHOUT = "{urn:kvmfleet:libvirt}without"
 
 
 class Place(NamedTuple):
@@ -63,11 +66,13 @@ def _merge(
         _merge_pci(have, want, path, trail, edits)
     sized = path in rules.units or path in rules.sized
     measured = ("unit", "size") if not sized and _measures_the_same(have, want) else ()
+    without = (want.get(WITHOUT) or "").split()
     for name in want.attrib:
-        if name == ABSENT or name in measured or (name == "unit" and sized):
+        if name in (ABSENT, WITHOUT, *measured, *without) or (name == "unit" and sized):
             continue
         if _merge_attribute(have, want, name, rules, path, trail, edits):
             _drop(have, want, rules.known.drops.get(join(path, "@" + name), ()))
+    _take_away(have, without, rules, path, trail, edits)
     text = (want.text or "").strip()
     if path in rules.units:
         _merge_size(have, want, None, rules, path, trail, edits)
@@ -101,6 +106,21 @@ def _merge_attribute(
     if name == "prefix":
         have.attrib.pop("netmask", None)
     return True
+
+
+def _take_away(
+    have: tree.Element, without: list[str], rules: Rules, path: str, trail: tuple[Place, ...], edits: list[Edit]
+) -> None:
+    """Take the attributes away that shall not be there."""
+    for name in without:
+        where = join(path, "@" + name)
+        if name in have.attrib and not _is_default(rules, where, have.get(name)):
+            edits += [Edit(where, have.attrib.pop(name), None, trail)]
+
+
+def _is_default(rules: Rules, where: str, text: str) -> bool:
+    """Whether a value is what libvirt means where there is none."""
+    return where in rules.known.omitted and rules.same(where, text, None)
 
 
 def _drop(have: tree.Element, want: tree.Element, paths: tuple[str, ...]) -> None:
@@ -208,11 +228,14 @@ def _merge_single(
     edits: list[Edit],
 ) -> None:
     if want.get(ABSENT):
-        if node is not None:
+        if node is not None and not (_is_default(rules, where, _text(node, rules, where) or "") and not len(node)):
             edits.append(Edit(where, node, None, trail))
             have.remove(node)
     elif node is not None:
+        was_bare = tree.is_bare(node)
         _merge(node, want, rules, where, trail, edits)
+        if tree.is_bare(node) and not was_bare and rules.types.get(where) != "flag":
+            have.remove(node)
     elif not _says_nothing(want, rules, where):
         node = add(have, want)
         if len(want) or want.attrib or rules.types.get(where) in (None, "flag"):
@@ -295,7 +318,8 @@ def _merge_keyed(
     by_key = dict(zip(keys_among(rules, where, current) or [], current))
     for key, want in zip(keys_among(rules, where, wanted) or [], wanted):
         if want.get(ABSENT):
-            continue  # An empty list: what was declared in it goes by ownership, what somebody else put there stays.
+            _remove_all(by_key if want.get(ABSENT) == ALL else {}, where, trail, edits)
+            continue
         node = by_key.get(key)
         if where in rules.known.hollow:
             _merge_hollow(have, node, want, rules, Place(where, key, want), trail, edits)
@@ -305,6 +329,12 @@ def _merge_keyed(
             _replace(node, want, (*trail, Place(where, key, node)), edits)
         else:
             _merge(node, want, rules, where, (*trail, Place(where, key, node)), edits)
+
+
+def _remove_all(by_key: dict[str, tree.Element], where: str, trail: tuple[Place, ...], edits: list[Edit]) -> None:
+    for key, node in by_key.items():
+        edits.append(Edit(where, node, None, (*trail, Place(where, key, node))))
+        tree.remove(node)
 
 
 def _merge_hollow(
@@ -389,6 +419,9 @@ def add(parent: tree.Element, want: tree.Element) -> tree.Element:
     node = copy.deepcopy(want)
     for marked in [part for part in node.iter() if part.get(ABSENT)]:
         tree.remove(marked)
+    for marked in [part for part in node.iter() if part.attrib.pop(WITHOUT, None) is not None]:
+        if marked is not node and tree.is_bare(marked):
+            tree.remove(marked)
     # libvirt's schema wants read_bytes_sec and write_bytes_sec side by side (domaincommon.rng, iotune, as libxml2 reads it).
     tags = {node.tag, _OTHER_WAY.sub(lambda way: "write_" if way[0] == "read_" else "read_", str(node.tag))}
     peers = [peer for peer in parent if peer.tag in tags]

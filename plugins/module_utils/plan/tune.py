@@ -33,6 +33,11 @@ PARAMETERS: Mapping[str, tuple[str, str]] = {
     "blkiotune/weight": ("blkio", "weight"),
     "numatune/memory/@nodeset": ("numa", "numa_nodeset"),
 }
+# What means as much as none of them (VIR_DOMAIN_MEMORY_PARAM_UNLIMITED, and a quota below 0).
+NO_LIMIT: Mapping[str, int] = {
+    **{path: 9007199254740991 for path in PARAMETERS if path.startswith("memtune/")},
+    **{path: -1 for path in PARAMETERS if path.endswith("quota")},
+}
 DEVICE_WEIGHT = "blkiotune/device"
 # Rule path of a set of processors → whose it is; the key of the enclosing element says which one.
 PINS: Mapping[str, str] = {
@@ -124,6 +129,9 @@ def _parameters(edit: Edit, rules: Rules) -> list[tuple[str, str, Any]]:
     """(whose, parameter, value) of an edit that is a parameter of the guest; none when it is not, or what is taken away has no
     value that means as much.
     """
+    lifted = _lifted(edit) if edit.after is None else ()
+    if lifted and all(path in NO_LIMIT for path in lifted):
+        return [(*PARAMETERS[path], NO_LIMIT[path]) for path in lifted]
     if edit.path in PARAMETERS and isinstance(edit.after, str):
         whose, name = PARAMETERS[edit.path]
         if edit.path in rules.units:
@@ -137,6 +145,13 @@ def _parameters(edit: Edit, rules: Rules) -> list[tuple[str, str, Any]]:
         gone = edit.after is None
         return [("blkio", f"device_{tag}", f"{path},{0 if gone else tree.get(device, tag)}") for tag in tags]
     return []
+
+
+def _lifted(edit: Edit) -> tuple[str, ...]:
+    """The paths of the limits that are taken away: one, or all that stand in an element."""
+    before: Any = edit.before
+    inside = () if before is None or isinstance(before, str) else tuple(f"{edit.path}/{child.tag}" for child in before)
+    return inside or (edit.path,)
 
 
 def _step(edit: Edit, most: Limits) -> Step | None:
@@ -180,7 +195,7 @@ def _iothread(edit: Edit) -> Step | None:
         return None
     number, node = edit.trail[-1].key, edit.trail[-1].node
     act = "change" if edit.path != IOTHREAD else "remove" if edit.after is None else "add"
-    if act == "change" and edit.path[len(IOTHREAD) + 1 :] not in IOTHREAD_PARAMETERS:
+    if act == "change" and (edit.after is None or edit.path[len(IOTHREAD) + 1 :] not in IOTHREAD_PARAMETERS):
         return None
     found = {name: tree.get(node, path) for path, name in IOTHREAD_PARAMETERS.items()}
     told = {name: int(text) for name, text in found.items() if text is not None}

@@ -240,6 +240,21 @@ DEVICES = rows(
 # Lists in which libvirt puts devices of its own, so that they can never hold only what is declared.
 FILLED = frozenset(("controllers", "inputs", "consoles", "audios", "hubs", "panics"))
 
+# Beside the options of the guest, and of each device.
+UNSET = Field(
+    "unset",
+    "unset",
+    effect="live",
+    doc="""Options beside this one that shall not be set, such as V([title, cputune.shares]): what the definition says by them is taken
+    out, as it would be without them from the start. An option that is left out, or null, is left as it is.""",
+)
+DEVICES = tuple(
+    field._replace(fields=(*field.fields, UNSET))
+    if field.type == "items" and (field.path or "").rpartition("/")[0] == "devices"
+    else field
+    for field in DEVICES
+)
+
 EXCLUSIVE = Field(
     "exclusive",
     "words",
@@ -252,6 +267,6 @@ EXCLUSIVE = Field(
     doc="Lists of devices that hold what is declared and nothing else: what others put there is removed.",
 )
 
-FIELDS = (*PLAIN, *machine.FIELDS, *tuning.FIELDS, *DEVICES, EXCLUSIVE)
+FIELDS = (*PLAIN, *machine.FIELDS, *tuning.FIELDS, *DEVICES, EXCLUSIVE, UNSET)
 
 DOMAIN = Kind("domain", "domains", "domain", "domain.rng", FIELDS)

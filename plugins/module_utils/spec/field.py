@@ -43,6 +43,7 @@ ANSIBLE_TYPES: dict[str, str] = {
     "items": "list",
     "map": "dict",
     "fragments": "list",
+    "unset": "list",
 }
 
 
@@ -155,7 +156,7 @@ def _option(field: Field, *, nested: bool = True) -> dict[str, Any]:
     option: dict[str, Any] = {"type": ANSIBLE_TYPES[field.type]}
     if field.type == "items":
         option["elements"] = "dict"
-    if field.type in ("words", "fragments"):
+    if field.type in ("words", "fragments", "unset"):
         option["elements"] = "str"
     if field.fields and nested:
         option["options"] = argument_spec(field.fields)

@@ -314,6 +314,8 @@ def _tune(root: tree.Element, args: Args) -> None:
                 tree.put(node, "path", device)
                 parent.append(node)
             tree.put(node, name.removeprefix("device_"), number)
+    # virMemoryLimitIsSet: no limit is not written.
+    tree.erase(root, "memtune/*[.='9007199254740991']")
     # virDomainDefFormatBlkiotune writes no zeros, and no device that has nothing else.
     tree.erase(root, "blkiotune/device/*[.='0']")
     tree.erase(root, "blkiotune/device[not(*[name()!='path'])]")

@@ -64,6 +64,10 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "line": TEXT,
     "name": TEXT,
     "path": st.sampled_from(PATHS),
+    "unset": st.lists(
+        st.sampled_from(["title", "cache", "bandwidth", "iotune.read_bytes_sec", "cputune", "uuid", "nothing", "a.b"]),
+        max_size=2,
+    ),
     "alias": st.sampled_from(["ua-one", "ua-two", "one", "ua-ö"]),
     "mac": st.sampled_from(MACS),
     "pci": st.sampled_from(PCI),
