@@ -1,11 +1,13 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All documents of a kind in libvirt's tests, each once, made so that they can be on one host together."""
+"""Guests as other programs write them, and all documents of a kind in libvirt's tests, for one host together."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from source import RELEASES, documents
@@ -13,6 +15,9 @@ from source import RELEASES, documents
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 
 PREFIX = "crp"
+
+GUESTS = "guests"
+"""The folder of guests as OpenStack, oVirt, KubeVirt and others write them, and the beginning of their origins."""
 
 FOLDERS = {
     "domain": (
@@ -31,7 +36,7 @@ FOLDERS = {
 
 
 class Document(NamedTuple):
-    """A document of libvirt's tests. origin: the file that it stands in; name: the one that it has here."""
+    """A document. origin: the file that it stands in; name: the one that it has here."""
 
     origin: str
     name: str
@@ -39,25 +44,33 @@ class Document(NamedTuple):
 
 
 def foreign(kind: str) -> list[Document]:
-    """The documents of one kind of all releases: without a UUID, emulated, and with a name of their own."""
+    """The documents of one kind, those of other programs first: without UUID, emulated, with a name of their own."""
     found: list[Document] = []
     seen = set()
+    for origin, path in _files(kind):
+        try:
+            root = tree.parse(path.read_text(encoding="utf-8"))
+        except tree.BadXml:  # Some are there to be refused.
+            continue
+        _make_common(root)
+        digest = hashlib.sha256(tree.canonical(root)).digest()
+        if root.tag == kind and digest not in seen:
+            seen.add(digest)
+            name = f"{PREFIX}{kind[0]}{len(found):04}"
+            root.insert(0, tree.element("name", name))
+            _make_unique(root, len(found))
+            found.append(Document(origin, name, tree.text_of(root)))
+    return found
+
+
+def _files(kind: str) -> Iterator[tuple[str, Path]]:
+    """The files that documents of a kind stand in, with what they are called by."""
+    for path in sorted(Path(__file__).with_name(GUESTS).glob("*.xml")) if kind == "domain" else ():
+        yield f"{GUESTS}/{path.stem}", path
     for release in RELEASES:
         for folder in FOLDERS[kind]:
             for path in sorted((documents(release) / folder).glob("*.xml")):
-                try:
-                    root = tree.parse(path.read_text(encoding="utf-8"))
-                except tree.BadXml:  # Some are there to be refused.
-                    continue
-                _make_common(root)
-                digest = hashlib.sha256(tree.canonical(root)).digest()
-                if root.tag == kind and digest not in seen:
-                    seen.add(digest)
-                    name = f"{PREFIX}{kind[0]}{len(found):04}"
-                    root.insert(0, tree.element("name", name))
-                    _make_unique(root, len(found))
-                    found.append(Document(f"{release}/{folder}/{path.stem}", name, tree.text_of(root)))
-    return found
+                yield f"{release}/{folder}/{path.stem}", path
 
 
 def _make_common(root: tree.Element) -> None:

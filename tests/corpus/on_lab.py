@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleet import Host, Result, Task
-from foreign import PREFIX, Document, foreign
+from foreign import GUESTS, PREFIX, Document, foreign
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
@@ -36,12 +36,16 @@ class Verdict(NamedTuple):
 
 
 SAMPLE = {"domain": 12, "network": 1, "pool": 1}
-"""Of so many documents of a kind one is declared, unless all are: spread over all folders, the same each time."""
+"""Of so many documents of a kind one is declared, unless all are: spread over all folders, the same each time. Those of
+other programs always are.
+"""
 
 
 def verdict(host: Host, kind: str, *, whole: bool) -> Verdict:
     """Declare the documents that libvirt defines on this host, in all the ways in which nothing may go wrong."""
-    documents = {document.name: document for document in foreign(kind)[:: 1 if whole else SAMPLE[kind]]}
+    every = foreign(kind)
+    sample = {document.origin for document in every[:: 1 if whole else SAMPLE[kind]]}
+    documents = {item.name: item for item in every if item.origin in sample or item.origin.startswith(GUESTS)}
     host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
     question = {"kind": kind, "documents": {name: document.xml for name, document in documents.items()}}
     answer = json.loads(host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode()))
@@ -63,6 +67,10 @@ def sweep(host: Host) -> None:
         host.sh(
             f"for x in $(virsh -q {listed} --all --name | grep ^{PREFIX}); do virsh -q {undefine} $x; done", check=False
         )
+
+
+ONE_OPTION = {"domains": {"description": "of the corpus"}}
+"""What is changed alone of each of them, by kind, and has to be the only change."""
 
 
 class _Batch:
@@ -91,10 +99,16 @@ class _Batch:
         exported = info.data["stack"][self.plural]
         there = {item["name"] for item in exported}
         self._note("run", dict.fromkeys(set(self.documents) - there, "is not there afterwards"))
-        applied, removed = self.host.play(
-            self._task(exported), self._task({"name": name, "state": "absent"} for name in self.documents)
+        applied, described, removed = self.host.play(
+            self._task(exported),
+            self._task({"name": name, **ONE_OPTION.get(self.plural, {})} for name in self.documents),
+            self._task({"name": name, "state": "absent"} for name in self.documents),
         )
         self._note("export", self._failed(applied) | self._changed(applied))
+        if self.plural in ONE_OPTION:
+            told = {name: sorted(change["path"] for change in _told(described, name)["changes"]) for name in there}
+            wanted = sorted(ONE_OPTION[self.plural])
+            self._note("one option", {name: str(paths) for name, paths in told.items() if paths != wanted})
         self._note("removal", self._failed(removed))
 
     def _checked(self) -> Result:

@@ -15,8 +15,8 @@ from fleet import AREA, Host, Task, until
 
 SMALL: dict[str, Any] = {"memory": "64 MiB", "vcpus": 1, "virt_type": "qemu"}
 FORCED: dict[str, Any] = {"timeout": 1, "force": True}
-SLEEP = "o /b 0x605 0x24"
-"""ACPI's S3 of a Q35: sleep type 1 and sleep enable, in the upper byte of PM1a control where the firmware places it."""
+SLEEP = "o /h 0x604 0x2401"
+"""ACPI's S3 of a Q35: sleep type 1 and sleep enable in PM1a control, where the firmware places it."""
 PANIC = "o /b 0x505 1"
 """What a kernel tells pvpanic when it dies."""
 
@@ -109,8 +109,8 @@ def test_a_disk_that_is_being_copied_is_waited_for(host: Host, name: str, pool: 
     extra = {"target": "sda", "bus": "usb", "format": "raw", "size": "1 MiB", "pool": pool}
     host.run("domain", name=name, **SMALL, disks=[*disks, extra], state="running")
     copy = f"{AREA}/{name}/copy.raw"
-    host.virsh(f"blockcopy {name} sda {copy} --format raw --transient-job", check=False)
-    until(lambda: "Copy" in host.virsh(f"blockjob {name} sda"), "the disk is being copied")
+    host.virsh(f"blockcopy {name} sda {copy} --format raw --transient-job")
+    until(lambda: "Copy" in host.virsh(f"blockjob {name} sda --raw"), "the disk is being copied")
     task = Task("domain", {"name": name, "disks": disks, "timeout": 2})
     (late,) = host.play(task)
     assert late.failed
