@@ -120,6 +120,6 @@ def test_a_disk_that_is_being_copied_is_waited_for(host: Host, name: str, pool: 
     assert len(host.see().xml("domains", name).findall("devices/disk")) == 2
     host.sh(f"(sleep 6; virsh blockjob {name} sda --abort) >/dev/null 2>&1 &")
     run = host.run("domain", name=name, disks=disks, timeout=60)
-    assert (run.changed, run.pending, run.only.get("declined")) == (True, set(), None)
+    assert (run.changed, run.pending, run.objects[f"domain {name}"].get("declined")) == (True, set(), None)
     seen = host.see()
     assert [len(seen.xml("domains", name, view).findall("devices/disk")) for view in ("inactive", "live")] == [1, 1]

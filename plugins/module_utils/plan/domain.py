@@ -160,7 +160,7 @@ def _one_boot_order(want: Wanted, root: tree.Element, problems: Problems) -> lis
         return []
     edits = []
     for trail in list(ownership.places(root, want.rules)):
-        node = trail[-1].node.find("boot")
+        node = tree.find(trail[-1].node, "boot")
         if node is not None and trail[-1].path.startswith("devices/"):
             edits.append(Edit(trail[-1].path + "/boot/@order", node.get("order"), None, trail))
             tree.remove(node)
