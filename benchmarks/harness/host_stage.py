@@ -28,9 +28,8 @@ def modules_on_host(rounds: int) -> list[Row]:
     """Of each module: size and files above ping's, the first time on a host and after it; import time where it differs;
     processor time of a run against ping's.
     """
-    keep_library()
+    first = keep_library()
     ping = payload_of("ansible.builtin.ping", {})
-    first = library_payload("stack_info", {}, first=True)
     payloads = {name: library_payload(name, asked) for name, asked in ASKED.items()}
     runs = race_on_host({"ping": ping, **payloads}, rounds)
     imports = import_ms(rounds)

@@ -34,13 +34,21 @@ class Process(NamedTuple):
     memory: float
 
 
-def library_payload(module: str, arguments: Mapping[str, Any], *, first: bool = False) -> Payload:
-    """What goes to a host for a task of one of our modules, by its short name. first: to a host that never met one."""
+def library_payload(module: str, arguments: Mapping[str, Any]) -> Payload:
+    """What goes to a host for a task of one of our modules, by its short name."""
     _load_plugins()
     from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import sources  # noqa: PLC0415
 
     request: dict[str, Any] = {"digest": sources.digest(), "module": module, "given": dict(arguments)}
-    return payload_of("kvmfleet.libvirt.library", {**request, "source": sources.archive()} if first else request)
+    return payload_of("kvmfleet.libvirt.library", request)
+
+
+def keeping_payload(path: str) -> Payload:
+    """What goes to a host besides that never met one of our modules. path: where the library is to be kept."""
+    _load_plugins()
+    from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import sources  # noqa: PLC0415
+
+    return payload_of("kvmfleet.libvirt.keep_library", {"path": path, "source": sources.archive()})
 
 
 def _load_plugins() -> None:
@@ -75,8 +83,10 @@ def payload_of(module: str, arguments: Mapping[str, Any]) -> Payload:
 
 
 def _files_in(program: bytes) -> frozenset[str]:
-    """The names of the files in the archive that the program carries: its longest string."""
-    text = max(re.findall(rb"[A-Za-z0-9+/=]{1000,}", program), key=len)
+    """The names of the files in the archive that the program carries, its longest string; none if it carries no archive."""
+    text = max(re.findall(rb"[A-Za-z0-9+/=]{1000,}", program), key=len, default=None)
+    if text is None:
+        return frozenset()
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(text))) as archive:
         return frozenset(archive.namelist())
 
@@ -112,35 +122,38 @@ def send(payloads: Mapping[str, Payload]) -> None:
         on_host(f"cat > {FOLDER}/{name}", payload.program)
 
 
-def keep_library() -> None:
-    """Have the library kept on the host, as the first task does. Raises HostFailed."""
+def keep_library() -> Payload:
+    """Have the library kept on the host, as the first task does; what that took beside the task. Raises HostFailed."""
     asked: dict[str, Any] = {kind: [] for kind in ("secrets", "nwfilters", "pools", "networks", "volumes", "domains")}
-    send({"first": library_payload("stack_info", asked, first=True)})
+    send({"first": library_payload("stack_info", asked)})
     told = json.loads(on_host(f"python3 {FOLDER}/first"))
+    payload = keeping_payload(told.get("path", "/root/.cache/kvmfleet.libvirt/unused.zip"))
+    if told.get("library") == "missing":
+        send({"keep": payload})
+        on_host(f"python3 {FOLDER}/keep")
+        told = json.loads(on_host(f"python3 {FOLDER}/first"))
     if "stack" not in told:
         raise HostFailed(f"the library is not kept: {told}")
+    return payload
 
 
 _IMPORTS = """
-import base64, glob, json, re, subprocess, sys
+import glob, json, subprocess, sys
 once = '''
 import sys, time
 sys.path.insert(0, sys.argv[1])
 import ansible.module_utils.basic
-sys.path.insert(0, sys.argv[2])
 began = time.process_time()
 import kvmfleet_libvirt.entry
-if sys.argv[3] == "stack_info":
+if sys.argv[2] == "stack_info":
     import kvmfleet_libvirt.tell
 print((time.process_time() - began) * 1000)
 '''
-with open("stack", "rb") as payload, open("ansible.zip", "wb") as archive:
-    archive.write(base64.b64decode(max(re.findall(rb"[A-Za-z0-9+/=]{1000,}", payload.read()), key=len)))
 (library,) = glob.glob("/root/.cache/kvmfleet.libvirt/" + sys.argv[1] + "*.zip")
 times = {name: [] for name in ("stack", "stack_info")}
 for _ in range(int(sys.argv[2])):
     for name in times:
-        command = [sys.executable, "-c", once, "ansible.zip", library, name]
+        command = [sys.executable, "-c", once, library, name]
         times[name].append(float(subprocess.run(command, capture_output=True, check=True).stdout))
 print(json.dumps(times))
 """

@@ -25,6 +25,7 @@ from ansible.utils.display import Display
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import bringing, sources
 
 LIBRARY = "kvmfleet.libvirt.library"
+KEEP = "kvmfleet.libvirt.keep_library"
 
 # Seconds after which a run is a long one, and between two looks at what it is at.
 LOOK = 3.0
@@ -96,14 +97,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         request = {"digest": sources.digest(), "module": name.rpartition(".")[2], "given": given}
         with self._watched(request, task_vars):
             result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
-            if result.get("library") == "missing":
-                sent = {**request, "source": sources.archive()}
-                result = self._execute_module(module_name=LIBRARY, module_args=sent, task_vars=task_vars)
-        if result.get("library") in ("missing", "refused"):
-            host = task_vars.get("inventory_hostname")
-            Display().vv(f"library of kvmfleet.libvirt not kept: {result.get('msg', 'it did not stay')}", host=host)
-            return self._plain(name, given, task_vars)
-        return dict(result)
+            if result.get("library") != "missing":
+                return dict(result)
+            sent = {"path": result["path"], "source": sources.archive()}
+            kept = self._execute_module(module_name=KEEP, module_args=sent, task_vars=task_vars)
+            if kept.get("library") == "kept":
+                result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
+        if result.get("library") != "missing":
+            return dict(result)
+        host = task_vars.get("inventory_hostname")
+        Display().vv(f"library of kvmfleet.libvirt not kept: {kept.get('msg', 'it did not stay')}", host=host)
+        return self._plain(name, given, task_vars)
 
     def _wished(self, variable: str, task_vars: dict[str, Any]) -> bool:
         return bool(boolean(self._templar.template(task_vars.get(variable, True))))

@@ -1,33 +1,32 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The library of the modules, compiled and kept on a host, so that it is sent and compiled once and not in each task.
+"""Compiles the library of the modules and keeps it on a host, so that it is sent and compiled once and not in each task.
 
-It is one archive a version and a Python, in the cache of the account that the module runs as. Only what that account
-wrote itself is loaded, and only whole: the archive's comment is the digest of all that stands before it.
+It is one archive a version and a Python, in the cache of the account that the module runs as; the module `library` says
+where, and loads it. The archive's comment is the digest of all that stands before it.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import importlib.util
 import io
 import marshal
 import os
-import pwd
+import re
 import stat
 import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Mapping
+
+from ansible.module_utils.basic import AnsibleModule
 
 # The package that the archive holds: our module_utils under a name that no archive of Ansible's has.
 PACKAGE = "kvmfleet_libvirt"
-
-# What the name of a file begins with in which a run tells what it is at.
-PROGRESS = "progress-"
 
 # Archives that no run has used for so long are cleared away.
 FORGOTTEN_DAYS = 30
@@ -37,56 +36,46 @@ _DIGITS = 64
 
 
 class Refused(Exception):
-    """The library cannot be kept here: no home, somebody else's folder, a full disk. The message says which."""
+    """The library cannot be kept here: somebody else's folder, a full disk. The message says which."""
 
 
-def folder() -> str:
-    """Where this account keeps its archives. sudo may leave another account's HOME: the account itself is asked."""
+def answer_request() -> None:
+    """Keep the library that is sent, or say that it is "refused", with the reason."""
+    spec = {"path": {"type": "path", "required": True}, "source": {"type": "str", "required": True}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
-        home = pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError as error:
-        raise Refused("the account has no home") from error
-    return os.path.join(home, ".cache", "kvmfleet.libvirt")
+        keep(module.params["path"], base64.b64decode(module.params["source"]), _of_ansible())
+    except Refused as refused:
+        module.exit_json(library="refused", msg=str(refused), invocation={})
+    module.exit_json(library="kept", invocation={})
 
 
-def path_of(digest: str) -> str:
-    """The archive of a library with this digest of its source, for this Python. Raises Refused."""
-    return os.path.join(folder(), f"{digest}-{sys.implementation.cache_tag}.zip")
+def _of_ansible() -> dict[str, bytes]:
+    """Ansible's own files that a module needs: those that came with this one."""
+    loader = getattr(sys.modules["ansible"].__spec__, "loader", None)
+    if not hasattr(loader, "archive"):
+        raise Refused("Ansible's part of it did not come in an archive")
+    with zipfile.ZipFile(loader.archive) as files:
+        return {name: files.read(name) for name in files.namelist() if re.fullmatch(r"ansible/.*\.py", name)}
 
 
-def is_kept(path: str) -> bool:
-    """Whether there is a whole archive at this path that nobody else could have written."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    with open(fd, "rb") as archive:
-        about = os.fstat(archive.fileno())
-        if not _is_ours(about) or not _is_ours(os.stat(os.path.dirname(path))):
-            return False
-        data = archive.read()
-    if _digest(data[:-_DIGITS]) != data[-_DIGITS:]:
-        return False
-    if time.time() - about.st_mtime > 86400:
-        _touch(path)
-    return True
-
-
-def keep(path: str, source: str) -> None:
-    """Compile a library's source and keep it at this path. source: a zip archive in base64. Raises Refused.
+def keep(path: str, source: bytes, others: Mapping[str, bytes]) -> None:
+    """Compile a library's source and keep it at this path. source: a zip archive; others: further files, by name. Raises
+    Refused.
 
     It takes its name when it is whole: a run that is killed leaves a file that the next one clears away.
     """
     where = os.path.dirname(path)
     try:
         os.makedirs(where, mode=0o700, exist_ok=True)
-        if not _is_ours(os.stat(where)):
+        about = os.stat(where)
+        if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o022:
             raise Refused(f"{where} is not this account's alone")
         _clear(where)
         fd, name = tempfile.mkstemp(prefix=".new-", dir=where)
         try:
             with open(fd, "wb") as file:
-                file.write(compiled(base64.b64decode(source)))
+                file.write(compiled(source, others))
                 file.flush()
                 os.fsync(file.fileno())
             os.rename(name, path)
@@ -97,34 +86,24 @@ def keep(path: str, source: str) -> None:
         raise Refused(f"{where}: {error.strerror}") from error
 
 
-def compiled(source: bytes) -> bytes:
-    """An archive of source files as an archive of what they compile to, with its digest as its comment."""
+def compiled(source: bytes, others: Mapping[str, bytes]) -> bytes:
+    """An archive of source files, and others, as an archive of what they compile to, with its digest as its comment."""
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(source)) as files, zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
         for name in files.namelist():
-            inside = f"{PACKAGE}/{name}"
-            # Without docstrings, which nobody reads there; and without a time, as there is no source to compare with.
-            code = compile(files.read(name), inside, "exec", dont_inherit=True, optimize=2)
-            archive.writestr(
-                zipfile.ZipInfo(inside + "c"), importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
-            )
+            # Without docstrings, which nobody reads there.
+            _compile(archive, f"{PACKAGE}/{name}", files.read(name), 2)
+        for name, text in others.items():
+            _compile(archive, name, text, 0)
         archive.comment = bytes(_DIGITS)
     data = made.getvalue()[:-_DIGITS]
-    return data + _digest(data)
+    return data + hashlib.sha256(data).hexdigest().encode()
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
-
-
-def _is_ours(about: os.stat_result) -> bool:
-    """Whether a file or folder is this account's and nobody else may write to it."""
-    return about.st_uid == os.geteuid() and not stat.S_IMODE(about.st_mode) & 0o022
-
-
-def _touch(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.utime(path)
+def _compile(archive: zipfile.ZipFile, name: str, source: bytes, optimize: int) -> None:
+    code = compile(source, name, "exec", dont_inherit=True, optimize=optimize)
+    # Without a time, as there is no source to compare with.
+    archive.writestr(zipfile.ZipInfo(name + "c"), importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))
 
 
 def _clear(where: str) -> None:
@@ -133,7 +112,7 @@ def _clear(where: str) -> None:
         path = os.path.join(where, name)
         try:
             age = time.time() - os.lstat(path).st_mtime
-            days = 1 if name.startswith((".new-", PROGRESS)) else FORGOTTEN_DAYS
+            days = FORGOTTEN_DAYS if name.endswith(".zip") else 1
             if age > days * 86400:
                 os.unlink(path)
         except FileNotFoundError:

@@ -12,6 +12,8 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from ansible.release import __version__
+
 ROOT = Path(__file__).resolve().parent.parent / "module_utils"
 
 
@@ -25,8 +27,8 @@ def files() -> dict[str, bytes]:
 
 @cache
 def digest() -> str:
-    """What tells one version of the library from another: a digest of names and contents."""
-    whole = hashlib.sha256()
+    """What tells one version of the library from another: a digest of names and contents, and of the Ansible beside them."""
+    whole = hashlib.sha256(__version__.encode())
     for name, content in files().items():
         whole.update(b"%s %d\n" % (name.encode(), len(content)))
         whole.update(content)

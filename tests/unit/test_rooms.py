@@ -46,7 +46,7 @@ MAY: dict[str, set[str]] = {
     "entry": {"host", "module", "plan", "reconcile", "spec", "tell"},
     "kept": set(),
     "progress": set(),
-    "runner": {"kept"},
+    "runner": {"entry", "progress"},
 }
 IMPURE = {
     "libvirt",
@@ -97,16 +97,20 @@ def test_imports_point_one_way(file: Path) -> None:
 
 
 def test_nothing_of_ansible_s_is_needed_on_the_host_but_basic() -> None:
-    """What else a file imports of it is not there where the kept library runs: only `runner.py` goes over the wire."""
+    """What else a file imports of it is not there where the kept library runs: only `kept.py` goes over the wire."""
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
-            assert {name for name in names if name.startswith("ansible")} <= {"ansible.module_utils.basic"}, file
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names += [f"{node.module}.{name.name}" for name in node.names]
+            wanted = [name for name in names if name.startswith("ansible")]
+            assert all(name.startswith("ansible.module_utils.basic") for name in wanted), file
 
 
 def test_modules_are_documentation_and_wiring() -> None:
     for file in (PLUGINS / "modules").glob("*.py"):
+        if file.stem == "library":
+            continue  # It is sent as it stands, to where nothing else of ours is at hand.
         parsed = ast.parse(file.read_text(encoding="utf-8"))
         functions = [node for node in ast.walk(parsed) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
         assert [node.name for node in functions] == ["main"], file.name
