@@ -83,7 +83,7 @@ def payload_of(module: str, arguments: Mapping[str, Any]) -> Payload:
 
 
 def _files_in(program: bytes) -> frozenset[str]:
-    """The names of the files in the archive that the program carries, its longest string; none if it carries no archive."""
+    """The names of the files in the archive that the program carries, its longest string; none if it carries none."""
     text = max(re.findall(rb"[A-Za-z0-9+/=]{1000,}", program), key=len, default=None)
     if text is None:
         return frozenset()

@@ -26,7 +26,7 @@ class Module(AnsibleModule):  # type: ignore[misc]
     """
 
     def __init__(self, name: str, fields: tuple[Field, ...], given: dict[str, Any] | None = None) -> None:
-        """fields: the module's options. given: its parameters with Ansible's own (`_ansible_…`), where another module runs it."""
+        """fields: the module's options. given: its parameters with Ansible's own (`_ansible_…`), where they did not come to it by itself."""
         # A module lives for a second or two: looking for cycles among its objects costs more than they do.
         gc.disable()
         self._module = f"kvmfleet.libvirt.{name}"
@@ -37,9 +37,8 @@ class Module(AnsibleModule):  # type: ignore[misc]
         super().__init__(argument_spec=spec, supports_check_mode=True)
 
     def _load_params(self) -> None:
-        if self._given is None:
-            super()._load_params()
-        else:
+        super()._load_params()
+        if self._given is not None:
             self.params = {**self._given, "_ansible_module_name": self._module}
 
     def log(self, msg: str, log_args: dict[str, Any] | None = None) -> None:

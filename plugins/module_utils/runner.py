@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +22,11 @@ def answer(request: Mapping[str, Any], folder: str) -> None:
 
     The module's own options are validated, and their secrets masked, where their meaning is known.
     """
-    given = dict(request.get("given") or {})
-    given.update((name, value) for name, value in request.items() if name.startswith("_ansible_"))
-    # What Ansible's wrapper says to it, since ansible-core 2.19: how values are written for the controller.
-    basic._ANSIBLE_PROFILE = "legacy"  # noqa: SLF001 - there is no other way
+    for_ansible = {name: value for name, value in request.items() if name.startswith("_ansible_")}
+    # As Ansible's wrapper says it: the parameters, and (since ansible-core 2.19) how values are written for the controller.
+    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": for_ansible}).encode()  # noqa: SLF001 - there is no other way
+    basic._ANSIBLE_PROFILE = "legacy"  # noqa: SLF001
+    given = {**(request.get("given") or {}), **for_ansible}
     word = request.get("progress")
     with told_in(os.path.join(folder, f"progress-{word}") if word else None):
         run(request["module"], given)
