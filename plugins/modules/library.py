@@ -63,7 +63,8 @@ path:
 import sys
 
 # Nothing is imported from the folder that this happens to run in.
-sys.path = [path for path in sys.path if path not in ("", ".")]
+while "" in sys.path:
+    sys.path.remove("")
 
 import hashlib
 import importlib
@@ -98,12 +99,27 @@ def is_whole(path: str) -> bool:
     return True
 
 
+def _say_options() -> None:
+    """Without Ansible: end as any module does, which tells ansible-test what the options are."""
+    importlib.import_module("ansible.module_utils.basic").AnsibleModule(
+        argument_spec={
+            "digest": {"type": "str", "required": True},
+            "module": {"type": "str", "required": True},
+            "given": {"type": "raw"},
+            "progress": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+
+
 def main() -> None:
     try:
         os.getcwd()
     except OSError:
         # An account that the task became may not look into the folder of the one before.
         os.chdir("/")
+    if REQUEST.startswith("<<"):
+        _say_options()
     request = json.loads(REQUEST)
     try:
         # sudo may leave another account's HOME: the account itself is asked.
@@ -113,7 +129,7 @@ def main() -> None:
     folder = os.path.join(home, ".cache", "kvmfleet.libvirt")
     path = os.path.join(folder, "{}-{}.zip".format(request["digest"], sys.implementation.cache_tag))
     if not is_whole(path):
-        print(json.dumps({"library": "missing", "path": path}))
+        sys.stdout.write(json.dumps({"library": "missing", "path": path}) + "\n")
         return
     sys.path.insert(0, path)
     importlib.import_module("kvmfleet_libvirt.runner").answer(request, folder)
