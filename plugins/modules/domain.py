@@ -54,70 +54,20 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed:
-  description: Whether anything was done, or would be done in check mode.
-  returned: always
-  type: bool
-  sample: true
-msg:
-  description: One sentence about what happened.
-  returned: always
-  type: str
-  sample: "2 of 40 guests changed; web1 waits for a restart: cpu.mode"
+msg: {description: One sentence about what happened., returned: always, type: str, sample: "1 of 1 guests changed; web1 waits for a restart: cpu.mode"}
 objects:
-  description: What happened to each object, those included that a declaration implies.
-  returned: success
-  type: list
-  elements: dict
-  contains:
-    kind: {description: Kind of the object., type: str, returned: always, sample: domain}
-    name: {description: "Its name; a volume's is C(pool/volume).", type: str, returned: always, sample: web1}
-    changed: {description: Whether it was changed., type: bool, returned: always, sample: true}
-    state: {description: Its state afterwards., type: str, returned: always, sample: running}
-    changes:
-      description: Each difference with C(path), C(before), C(after) and C(effect).
-      type: list
-      elements: dict
-      returned: always
-      sample: [{path: memory, before: 1 GiB, after: 2 GiB, effect: restart}]
-    pending:
-      description: Differences that wait for a restart of the guest.
-      type: list
-      elements: dict
-      returned: always
-      sample: []
-    restart_required: {description: Whether something waits for a restart., type: bool, returned: always, sample: false}
-    undeclared:
-      description: What somebody else put into a list that is declared; it is left alone.
-      type: list
-      elements: str
-      returned: always
-      sample: ["disks[vdb]"]
-    uuid: {description: UUID of a domain., type: str, returned: for domains, sample: 7b8d3c0e-7d3f-5f0a-9a43-0d6c1d0f6f11}
-    addresses:
-      description: Known IP addresses of a running domain.
-      type: list
-      elements: str
-      returned: for domains
-      sample: [192.168.122.10]
-    host_keys:
-      description: Public host keys of the guest's ssh server, where they were waited for; the filter P(kvmfleet.libvirt.known_hosts#filter) takes them.
-      type: list
-      elements: str
-      returned: for domains with wait_for.host_keys
-      sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDGs8]
+  {description: "The guest and what it implies, each as M(kvmfleet.libvirt.stack) returns it.", returned: success, type: list, elements: dict, sample:
+    [{kind: domain, name: web1, changed: true, state: running,
+      changes: [{path: memory, before: 1 GiB, after: 2 GiB, effect: live}],
+      pending: [{path: cpu.mode, before: custom, after: host-passthrough, effect: restart}],
+      restart_required: true,
+      undeclared: ['disks[vdb]'],
+      uuid: 7b8d3c0e-7d3f-5f0a-9a43-0d6c1d0f6f11,
+      addresses: [192.168.122.10]}]}
 problems:
-  description: Everything that is wrong with the declaration; nothing was changed then.
-  returned: when the declaration cannot be carried out
-  type: list
-  elements: str
-  sample: ["domain web1: memory: 'lots' is not a size"]
-errors:
-  description: What failed while the plan was carried out.
-  returned: when a step failed
-  type: list
-  elements: str
-  sample: []
+  {description: All that is wrong with the declaration., returned: when nothing was done for it, type: list, elements: str, sample:
+    ["domain web1: memory: 'lots' is not a size"]}
+errors: {description: What failed., returned: when a step failed, type: list, elements: str, sample: []}
 """
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.entry import run
