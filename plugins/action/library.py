@@ -96,14 +96,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return self._plain(name, given, task_vars)
         request = {"digest": sources.digest(), "module": name.rpartition(".")[2], "given": given}
         with self._watched(request, task_vars):
-            result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
-            if result.get("library") != "missing":
-                return dict(result)
-            sent = {"path": result["path"], "source": sources.archive()}
-            kept = self._execute_module(module_name=KEEP, module_args=sent, task_vars=task_vars)
-            if kept.get("library") == "kept":
-                result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
-        if result.get("library") != "missing":
+            result = kept = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
+            if result.get("library") == "missing":
+                sent = {"path": result["path"], "source": sources.archive()}
+                kept = self._execute_module(module_name=KEEP, module_args=sent, task_vars=task_vars)
+                if kept.get("library") == "kept":
+                    result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
+        if result.get("library") not in ("missing", "refused"):
             return dict(result)
         host = task_vars.get("inventory_hostname")
         Display().vv(f"library of kvmfleet.libvirt not kept: {kept.get('msg', 'it did not stay')}", host=host)

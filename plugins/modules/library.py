@@ -49,13 +49,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 library:
-  description: V(missing) when the host has not got the library.
+  description: V(missing) when the host has not got the library, V(refused) when it cannot be kept there.
   returned: when the module was not run
   type: str
   sample: missing
+msg:
+  description: Why the library cannot be kept.
+  returned: when it is refused
+  type: str
+  sample: "/nonexistent: this account may not write there"
 path:
   description: Where the library was looked for.
-  returned: when the module was not run
+  returned: when it is missing
   type: str
   sample: "/root/.cache/kvmfleet.libvirt/0f3a-cpython-311.zip"
 """
@@ -129,7 +134,13 @@ def main() -> None:
     folder = os.path.join(home, ".cache", "kvmfleet.libvirt")
     path = os.path.join(folder, "{}-{}.zip".format(request["digest"], sys.implementation.cache_tag))
     if not is_whole(path):
-        sys.stdout.write(json.dumps({"library": "missing", "path": path}) + "\n")
+        place = folder
+        while not os.path.isdir(place):
+            place = os.path.dirname(place)
+        lacks = {"library": "missing", "path": path}
+        if not os.access(place, os.W_OK):
+            lacks = {"library": "refused", "msg": place + ": this account may not write there"}
+        sys.stdout.write(json.dumps(lacks) + "\n")
         return
     sys.path.insert(0, path)
     importlib.import_module("kvmfleet_libvirt.runner").answer(request, folder)

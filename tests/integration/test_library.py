@@ -104,6 +104,14 @@ def test_another_account_has_its_own(bare: Host) -> None:
     bare.sh("userdel -r keeper 2>/dev/null || true")
 
 
+def test_an_account_without_a_home_is_served_as_by_any_module(bare: Host) -> None:
+    uri = {"uri": "test:///default"}
+    (told,) = bare.play(Task("stack_info", {**NOTHING, **uri}), become=True, become_user="nobody")
+    assert told.data["stack"] == NOTHING
+    assert "this account may not write there" in bare.output
+    assert "keep_library" not in bare.output
+
+
 def test_secrets_in_options_stay_hidden(bare: Host, name: str) -> None:
     secret = {"type": "ceph", "name": name, "value": "V4lue-hidden"}
     for check in (True, False):
