@@ -57,7 +57,7 @@ msg:
   description: Why the library cannot be kept.
   returned: when it is refused
   type: str
-  sample: "/nonexistent: this account may not write there"
+  sample: "/: this account may not write there"
 path:
   description: Where the library was looked for.
   returned: when it is missing
