@@ -116,11 +116,12 @@ def _standing(domains: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
 
 
 def scope_after(stack: Stack, plan: Plan) -> Scope:
-    """What a plan may have made otherwise, now that it is carried out: guests that had nothing to do are not read again."""
-    touched = {item.name for item in plan.objects if item.kind == "domain" and (item.changes or item.steps)}
-    made = {item.name.partition("/")[2] for item in plan.objects if item.kind == "volume"}
-    scope = scope_of(dict(stack, domains=[item for item in stack.get("domains") or [] if item["name"] in touched]))
-    return scope._replace(volumes=scope.volumes | made)
+    """What a plan may have made otherwise, now that it is carried out: of guests and volumes, those that had something to do."""
+    done = {item.id for item in plan.objects if item.changes or item.steps}
+    domains = [item for item in stack.get("domains") or [] if ("domain", item["name"]) in done]
+    volumes = {name.partition("/")[2] for kind, name in done if kind == "volume"}
+    scope = scope_of(dict(stack, domains=domains))
+    return scope._replace(volumes=scope.volumes | volumes)
 
 
 def with_untouched(host: Host, before: Host, stack: Stack, scope: Scope) -> Host:
