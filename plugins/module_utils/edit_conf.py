@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .libvirt_conf import Malformed, edited, entries, known_options, problems
+from .libvirt_conf import Former, Malformed, edited, entries, known_options, problems, settled
 
 SECRET = ("vnc_password", "spice_password")
 """Options of qemu.conf that nobody should read."""
@@ -34,6 +35,16 @@ class File(NamedTuple):
     known: dict[str, str]
 
 
+class Edit(NamedTuple):
+    """What becomes of a file: the options that are written, the text before and after, and what to remember."""
+
+    file: File
+    options: dict[str, Any]
+    before: str
+    after: str
+    ours: dict[str, Former]
+
+
 def edit_conf() -> None:
     """Make the options of libvirt's files what is declared."""
     module = Conf(
@@ -42,6 +53,7 @@ def edit_conf() -> None:
             "daemons": {"type": "list", "elements": "str", "default": []},
             "folder": {"type": "path", "default": "/etc/libvirt"},
             "lenses": {"type": "path", "default": "/usr/share/augeas/lenses"},
+            "record": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -49,26 +61,37 @@ def edit_conf() -> None:
     for options in declared.values():
         if isinstance(options, dict):
             module.no_log_values.update(str(options[name]) for name in SECRET if options.get(name))
-    files = [_read(name, module.params["folder"], module.params["lenses"]) for name in declared]
-    wrong = [problem for file in files for problem in _problems(file, declared[file.name])]
+    record = module.params["record"]
+    known = remembered(_text(record) if record else None)
+    files = [
+        _read(name, module.params["folder"], module.params["lenses"]) for name in dict.fromkeys([*declared, *known])
+    ]
+    # A file that is gone since has nothing to go back to.
+    files = [file for file in files if file.name in declared or file.text is not None]
+    wrong = [problem for file in files for problem in _problems(file, declared.get(file.name, {}))]
     if wrong:
         more = "" if len(wrong) == 1 else f" (and {len(wrong) - 1} more problems)"
         module.fail_json(msg=f"{wrong[0]}{more}; nothing was changed", problems=wrong)
-    texts = {file.name: edited(file.text or "", declared[file.name]) for file in files}
-    changed = [file for file in files if texts[file.name] != (file.text or "")]
-    for file in changed if not module.check_mode else []:
-        _write(module, file.path, texts[file.name])
+    edits = [_planned(file, declared.get(file.name, {}), known.get(file.name, {})) for file in files]
+    changed = [edit for edit in edits if edit.after != edit.before]
+    ours = {edit.file.name: edit.ours for edit in edits if edit.ours}
+    if not module.check_mode:
+        # What was before is not to be lost where the run breaks off between two files.
+        both = {name: {**known.get(name, {}), **ours.get(name, {})} for name in {**known, **ours}}
+        _remember(module, record, known, both)
+        for edit in changed:
+            _write(module, edit.file.path, edit.after)
+        _remember(module, record, both, ours)
     diff = [
         {
-            "before_header": file.path,
-            "after_header": file.path,
-            "before": told(file.text or "", declared[file.name]),
-            "after": told(texts[file.name], declared[file.name]),
+            "before_header": edit.file.path,
+            "after_header": edit.file.path,
+            "before": told(edit.before, edit.options),
+            "after": told(edit.after, edit.options),
         }
-        for file in changed
+        for edit in changed
     ]
-    names = [file.name for file in changed]
-    module.exit_json(changed=bool(changed), files=names, diff=diff)
+    module.exit_json(changed=bool(changed), files=[edit.file.name for edit in changed], diff=diff)
 
 
 def by_file(files: dict[str, Any], daemons: list[str]) -> dict[str, Any]:
@@ -91,6 +114,37 @@ def told(text: str, options: dict[str, Any]) -> str:
         if entry.name in options
     ]
     return "".join(lines)
+
+
+def remembered(text: str | None) -> dict[str, dict[str, Former]]:
+    """What a record holds, by file and option. A record that is not whole holds nothing."""
+    try:
+        told_before = json.loads(text or "{}")
+        return {
+            name: {option: Former(*former) for option, former in options.items()}
+            for name, options in told_before.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _remember(
+    module: AnsibleModule, record: str | None, known: dict[str, dict[str, Former]], ours: dict[str, dict[str, Former]]
+) -> None:
+    """Keep the record; it goes with its last entry. There may be passwords in it, as in the files."""
+    if not record or ours == known:
+        return
+    if ours:
+        os.makedirs(os.path.dirname(record), exist_ok=True)
+        _write(module, record, json.dumps(ours, indent=1, sort_keys=True) + "\n")
+    elif os.path.exists(record):
+        os.unlink(record)
+
+
+def _planned(file: File, declared: dict[str, Any], known: dict[str, Former]) -> Edit:
+    before = file.text or ""
+    options, ours = settled(before, declared, known)
+    return Edit(file, options, before, edited(before, options), ours)
 
 
 def _read(name: str, folder: str, lenses: str) -> File:
@@ -125,4 +179,7 @@ def _write(module: AnsibleModule, path: str, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-    module.atomic_move(temporary, path)
+    if os.path.exists(path):
+        module.atomic_move(temporary, path)
+    else:
+        os.rename(temporary, path)

@@ -100,6 +100,33 @@ def edited(text: str, options: dict[str, Any]) -> str:
     return text
 
 
+class Former(NamedTuple):
+    """What an option was before it was first changed, and what was written last; None is not to be there."""
+
+    before: Any
+    written: Any
+
+
+def settled(text: str, options: dict[str, Any], known: dict[str, Former]) -> tuple[dict[str, Any], dict[str, Former]]:
+    """The options to write, and what to remember of them: what was declared once and is no longer goes back to what it was,
+    unless somebody else changed it since.
+    """
+    there: dict[str, Any] = {}
+    for entry in entries(text):
+        there.setdefault(entry.name, entry.value)
+    back = {
+        name: former.before
+        for name, former in known.items()
+        if name not in options and same(there.get(name), former.written)
+    }
+    ours = {
+        name: Former(known[name].before if name in known else there.get(name), value)
+        for name, value in options.items()
+        if name in known or not same(there.get(name), value)
+    }
+    return {**back, **options}, ours
+
+
 def _place(text: str, name: str) -> int:
     """Where a new option goes: behind its sample, or at the end."""
     sample = re.search(rf"^#[ \t]?{re.escape(name)}[ \t]*=[^\n]*\n", text, re.MULTILINE)

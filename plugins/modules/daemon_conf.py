@@ -40,6 +40,12 @@ options:
     description: Where libvirt's packages put the descriptions of the files. A file without one is not checked for names of options.
     type: path
     default: /usr/share/augeas/lenses
+  record:
+    description:
+      - A file on the host that remembers what options were before this module changed them first. With it, an option that was declared and is no longer
+        goes back to what it was, unless somebody else has changed it since. Empty O(files) put back all of them.
+      - Without it, options that are no longer declared stay as they are.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -64,6 +70,11 @@ EXAMPLES = r"""
 - name: Go back to libvirt's own default
   kvmfleet.libvirt.daemon_conf:
     files: {qemu: {max_core: null}}
+
+- name: Take back all that was declared with this record
+  kvmfleet.libvirt.daemon_conf:
+    files: {}
+    record: /var/lib/kvmfleet/conf.json
 """
 
 RETURN = r"""

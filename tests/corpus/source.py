@@ -57,13 +57,17 @@ def documents(release: str) -> Path:
             for stale in (partial, folder):
                 shutil.rmtree(stale, ignore_errors=True)
             partial.mkdir()
-            _unpack(_tarball(release), partial)
+            _unpack(tarball(release), partial)
             partial.rename(folder)
     return folder
 
 
-def _tarball(release: str) -> Path:
+def tarball(release: str) -> Path:
+    """The source of libvirt in a Debian release, fetched when it is not there yet. Raises NoSource."""
     apt = CACHE / f"apt-{release}"
+    fetched = next(apt.glob("libvirt_*.orig.tar.*"), None)
+    if fetched:
+        return fetched
     (apt / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (apt / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     (apt / "debian.sources").write_text(_sources(release), encoding="utf-8")
@@ -76,9 +80,9 @@ def _tarball(release: str) -> Path:
     for line in _run(apt, "apt-get", "-q", "source", "--print-uris", "libvirt").splitlines():
         uri, name, _size, digest = [*line.split(), "", "", ""][:4]
         if ".orig.tar." in name and not name.endswith(".asc"):
-            target = apt / name
-            _run(apt, "/usr/lib/apt/apt-helper", "download-file", uri.strip("'"), str(target), digest)
-            return target
+            partial = apt / f"partial-{name}"
+            _run(apt, "/usr/lib/apt/apt-helper", "download-file", uri.strip("'"), str(partial), digest)
+            return partial.rename(apt / name)
     raise NoSource(f"apt names no source of libvirt for {release}")
 
 
@@ -129,3 +133,7 @@ def _is_kept(member: tarfile.TarInfo) -> bool:
     if parts[1:4] == ["src", "conf", SCHEMAS]:
         return member.name.endswith(".rng")
     return len(parts) > 2 and parts[1] == "tests" and parts[2].startswith(FOLDERS) and member.name.endswith(".xml")
+
+
+if __name__ == "__main__":
+    print(tarball(sys.argv[1]))

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +34,9 @@ def script(name: str) -> ModuleType:
 daemons = script("daemons")
 kernel_arguments = script("kernel_arguments")
 kernel_values = script("kernel_values")
+users = script("users")
+sasl = script("sasl")
+firewall = script("firewall")
 
 
 def host(*, used: str = "", idle: str = "", services: bool = True) -> dict[str, Any]:
@@ -157,7 +163,8 @@ def test_every_distribution_says_the_same_things(family: str) -> None:
     assert set(own["__kvm_host_packages"]) == sets
     assert all(set(more) <= sets for more in own["__kvm_host_packages_of_architecture"].values())
     options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    assert set(options["kvm_host_package_sets"]["choices"]) == sets
+    implied = set(main["__kvm_host_implied_sets"])
+    assert sorted([*options["kvm_host_package_sets"]["choices"], *implied]) == sorted(sets)
     assert own["__kvm_host_daemons"] in options["kvm_host_daemons"]["choices"]
 
 
@@ -220,3 +227,160 @@ def test_kernel_values_are_written_once_and_told_where_they_cannot_be(tmp_path: 
     assert kernel_values.made(values, False) == {"changed": changed, "lacking": lacking}
     assert (tmp_path / "run").read_text() == "1\n"
     assert kernel_values.made(values, False) == {"changed": [], "lacking": lacking}
+
+
+def test_users_that_the_role_put_into_a_group_are_taken_out_and_no_others() -> None:
+    steps, ours = users.plan({"libvirt": ["alice", "bob"]}, {"libvirt": ["bob"]}, {})
+    assert [step.command for step in steps] == [["gpasswd", "--add", "alice", "libvirt"]]
+    assert ours == {"libvirt": ["alice"]}
+    assert users.plan({"libvirt": ["alice", "bob"]}, {"libvirt": ["alice", "bob"]}, ours) == ([], ours)
+    steps, ours = users.plan({"libvirt": []}, {"libvirt": ["alice", "bob"]}, ours)
+    assert [step.command for step in steps] == [["gpasswd", "--delete", "alice", "libvirt"]]
+    assert ours == {}
+
+
+def test_user_who_left_otherwise_is_not_taken_out_again() -> None:
+    assert users.plan({}, {"kvm": []}, {"kvm": ["alice"]}) == ([], {})
+
+
+def test_users_linger_and_do_so_no_longer() -> None:
+    steps, ours = users.plan({users.LINGER: ["alice"]}, {}, {})
+    assert [step.command for step in steps] == [["loginctl", "enable-linger", "alice"]]
+    steps, _ours = users.plan({}, {users.LINGER: ["alice"]}, ours)
+    assert [step.command for step in steps] == [["loginctl", "disable-linger", "alice"]]
+
+
+def test_user_or_group_that_is_missing_is_told() -> None:
+    assert users.problem({"root": ["no-such-user"]}) == "there is no user no-such-user on this host"
+    assert users.problem({"no-such-group": ["root"]}) == "there is no group no-such-group on this host"
+    assert users.problem({"root": ["root"], "no-such-group": []}) == ""
+    assert users.there("root", ["root", "no-such-user"]) == ["root"]
+
+
+def test_sasl_configuration_keeps_what_others_wrote() -> None:
+    stock = "# mechanisms\nmech_list: gssapi\nkeytab: /etc/libvirt/krb5.tab\n#sasldb_path: /etc/libvirt/passwd.db\n"
+    made = sasl.configured(stock)
+    assert "mech_list: scram-sha-256\n" in made
+    assert "gssapi" not in made
+    assert "keytab: /etc/libvirt/krb5.tab\n#sasldb_path" in made
+    assert made.endswith("\nsasldb_path: /etc/libvirt/passwd.db\n")
+    assert sasl.configured(made) == made
+    assert sasl.configured("") == "mech_list: scram-sha-256\nsasldb_path: /etc/libvirt/passwd.db\n"
+
+
+def test_sasl_users_get_a_password_when_it_is_another() -> None:
+    ours = {"alice": sasl.digest("geheim"), "carol": sasl.digest("x")}
+    assert "geheim" not in json.dumps(ours)
+    there = ["alice", "carol", "somebody"]
+    assert sasl.plan({"alice": "geheim"}, there, ours) == ([], ["carol"])
+    assert sasl.plan({"alice": "anders", "bob": "y"}, there, ours) == (["alice", "bob"], ["carol"])
+    assert sasl.plan({"alice": "geheim"}, ["somebody"], ours) == (["alice"], [])
+    assert sasl.plan({"somebody": "new"}, there, {}) == (["somebody"], [])
+
+
+def test_firewall_rules_are_in_the_words_of_the_one_that_runs() -> None:
+    assert firewall.rules(["16514"], []) == ["16514 any"]
+    rules = firewall.rules(["16514", "49152-49215"], ["192.0.2.0/24", "2001:db8::/32"])
+    assert len(rules) == 4
+    assert firewall.commands("ufw", "49152-49215 192.0.2.0/24", True) == [
+        [
+            "ufw",
+            "allow",
+            "proto",
+            "tcp",
+            "from",
+            "192.0.2.0/24",
+            "to",
+            "any",
+            "port",
+            "49152:49215",
+            "comment",
+            "kvmfleet",
+        ]
+    ]
+    assert firewall.commands("ufw", "16514 any", False) == [
+        ["ufw", "delete", "allow", "proto", "tcp", "from", "any", "to", "any", "port", "16514"]
+    ]
+    assert firewall.rich("16514 any") == 'rule port port="16514" protocol="tcp" accept'
+    assert firewall.rich("49152-49215 2001:db8::/32") == (
+        'rule family="ipv6" source address="2001:db8::/32" port port="49152-49215" protocol="tcp" accept'
+    )
+    now, for_good = firewall.commands("firewalld", "16514 192.0.2.7", True)
+    assert [*now[:2], "--permanent", *now[2:]] == for_good
+    assert "ufw allow from 192.0.2.7 to any port 16514 proto tcp" in firewall.as_ufw_tells("16514 192.0.2.7")
+
+
+VALUES = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - name: Judge
+      ansible.builtin.include_role:
+        name: kvmfleet.libvirt.kvm_host
+        tasks_from: values.yml
+"""
+
+
+def judged(tmp_path: Path, variables: dict[str, Any]) -> str:
+    """What the role says of variables before it looks at a host; nothing if they are well."""
+    play = tmp_path / "values.yml"
+    play.write_text(VALUES)
+    env = {**os.environ, "NO_COLOR": "1", "ANSIBLE_CONFIG": str(ROLE.parents[1] / "ansible.cfg")}
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-e", json.dumps(variables), str(play)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROLE.parents[1], env=env)
+    assert "PLAY RECAP" in done.stdout, done.stdout + done.stderr
+    return "" if done.returncode == 0 else " ".join(done.stdout.split())
+
+
+WRONG = {
+    "kvm_host_users": (["-x", "a b", "alice"], ['"-x" is not the name of a user', '"a b" is not the name of a user']),
+    "kvm_host_access": ([{"groups": ["x y"], "may": "use"}], ['"x y" is not the name of a user or group']),
+    "kvm_host_sasl_users": ([{"name": "a@b", "password": "geheim"}], ['"a@b" is not a name']),
+    "kvm_host_session_bridges": (["br0;x"], ['"br0;x" is not the name of a bridge']),
+    "kvm_host_packages_extra": (["--purge"], ['"--purge" is not the name of a package']),
+    "kvm_host_storage_paths": (["/srv/x/", "srv", '/a"b', "/"], ['"srv" is not', '"/" is not an absolute path']),
+    "kvm_host_sysctl": (
+        {"vm..x": 1, "vm.y": "1\n2"},
+        ['"vm..x" is not the name of a setting', "is not a value of one line"],
+    ),
+    "kvm_host_kernel_arguments": (["a=$(id)", "x=1,2"], ['"a=$(id)" is not an argument of the kernel']),
+    "kvm_host_vfio_ids": (["10de"], ['"10de" is not a vendor and a device']),
+    "kvm_host_hugepages": ([{"size": "1 GiB", "count": -1}], ['"-1" is not a number of pages']),
+    "kvm_host_tls_renew_days": (365, ['"365" is not a number of days less than kvm_host_tls_days']),
+    "kvm_host_tls": ("listening", ["is not a folder on the controller, which kvm_host_tls: listening needs"]),
+    "kvm_host_links_seconds": (0, ['"0" is not a number of seconds']),
+    "kvm_host_log_filters": (["qemu", "1:qemu"], ['"qemu" is not a level and a name']),
+    "kvm_host_firewall_sources": (["everybody"], ['"everybody" is not an address or a network']),
+    "kvm_host_default_network_ips": (
+        [{"address": "10.20.0.1"}],
+        ['"10.20.0.1" is not an address with a prefix length'],
+    ),
+}
+
+
+def test_values_that_cannot_be_are_told_all_at_once_before_the_first_task(tmp_path: Path) -> None:
+    said = judged(tmp_path, {name: value for name, (value, _says) in WRONG.items()})
+    missing = [text for _value, says in WRONG.values() for text in says if text not in said]
+    assert missing == [], said
+    assert "alice" not in said
+    assert "1:qemu" not in said.replace("such as 1:qemu", "")
+    assert "geheim" not in said
+
+
+def test_values_of_the_readme_are_well(tmp_path: Path) -> None:
+    fine = {
+        "kvm_host_users": ["alice", "DOMAIN\\bob", "x_y-z$"],
+        "kvm_host_sysctl": {"vm.swappiness": 10, "net.ipv4.conf.eth0/20.log_martians": 1},
+        "kvm_host_kernel_arguments": ["default_hugepagesz=1G", "isolcpus=managed_irq,domain,2-7", "mitigations=auto"],
+        "kvm_host_log_outputs": ["2:journald", "1:file:/var/log/libvirt/libvirtd.log"],
+        "kvm_host_links": [{"name": "br0", "type": "bridge", "ports": ["eno1"]}],
+        "kvm_host_default_network_ips": [{"address": "fd00::1/64"}],
+        "kvm_host_tls": "listening",
+        "kvm_host_tls_ca_folder": "/ca",
+    }
+    assert judged(tmp_path, fine) == ""
+
+
+def test_links_that_cannot_be_are_told_before_the_first_task(tmp_path: Path) -> None:
+    assert "a bond has ports" in judged(tmp_path, {"kvm_host_links": [{"name": "bond0", "type": "bond"}]})

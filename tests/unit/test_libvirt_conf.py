@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.edit_conf import by_file, told
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.edit_conf import by_file, remembered, told
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.libvirt_conf import (
+    Former,
     Malformed,
     edited,
     entries,
     known_options,
     problems,
+    settled,
 )
 
 SHIPPED = """\
@@ -158,3 +160,33 @@ def test_options_of_all_daemons_yield_to_those_of_one() -> None:
 def test_diff_shows_what_was_named_and_no_password() -> None:
     text = 'a = 1\nvnc_password = "geheim"\nuser = "q"\n'
     assert told(text, {"vnc_password": "neu", "user": "r"}) == 'vnc_password = ********\nuser = "q"\n'
+
+
+def test_options_go_back_to_what_they_were_before_the_first_change() -> None:
+    stock = 'a = 1\nb = "theirs"\n# c = 3\n'
+    options, ours = settled(stock, {"a": 2, "b": "theirs", "c": 4}, {})
+    assert ours == {"a": Former(1, 2), "c": Former(None, 4)}
+    first = edited(stock, options)
+    options, ours = settled(first, {"a": 5, "c": 4}, ours)
+    assert ours == {"a": Former(1, 5), "c": Former(None, 4)}
+    second = edited(first, options)
+    options, ours = settled(second, {}, ours)
+    assert (options, ours) == ({"a": 1, "c": None}, {})
+    assert edited(second, options) == stock
+
+
+def test_what_somebody_else_changed_since_stays() -> None:
+    assert settled("a = 9\n", {}, {"a": Former(1, 2)}) == ({}, {})
+    assert settled("", {}, {"a": Former(None, 2)}) == ({}, {})
+    assert settled("a = 9\n", {"a": 3}, {"a": Former(1, 2)}) == ({"a": 3}, {"a": Former(1, 3)})
+
+
+def test_option_that_was_taken_out_comes_back() -> None:
+    _options, ours = settled("a = 1\n", {"a": None}, {})
+    assert ours == {"a": Former(1, None)}
+    assert settled("", {}, ours) == ({"a": 1}, {})
+
+
+def test_record_that_is_not_whole_holds_nothing() -> None:
+    assert remembered('{"qemu": {"user": ["root", "q"]}}') == {"qemu": {"user": Former("root", "q")}}
+    assert remembered(None) == remembered('{"qemu": {"user": ') == remembered('{"qemu": {"user": [1]}}') == {}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
@@ -98,6 +99,24 @@ def with_flag(call: Callable[[int], Any], flag: int) -> Any:
         return call(0)
 
 
+def session_folder(uri: str, folder: str | None, user: int, folders: str = "/run/user") -> str | None:
+    """The folder by which a user's own daemon is found, where XDG_RUNTIME_DIR does not name it; else None.
+
+    become and cron leave it unset, or have it name another user's. libvirt would start a second daemon then, elsewhere,
+    which knows none of the user's guests.
+    """
+    if not (is_local(uri) and uri.partition("?")[0].endswith("/session")):
+        return None
+    own = os.path.join(folders, str(user))
+    strays = not folder or not os.path.isdir(folder) or os.stat(folder).st_uid != user
+    return own if strays and os.path.isdir(own) else None
+
+
+def is_local(uri: str) -> bool:
+    """Whether the hypervisor's files are this machine's files."""
+    return "://" not in uri or uri.partition("://")[2].startswith("/")
+
+
 class Connection:
     """An open connection. open: the libvirt connection; uri: what it was opened with."""
 
@@ -107,6 +126,9 @@ class Connection:
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
         self._loop: threading.Thread | None = None
+        folder = session_folder(uri, os.environ.get("XDG_RUNTIME_DIR"), os.geteuid())
+        if folder:
+            os.environ["XDG_RUNTIME_DIR"] = folder
         with self.speaking_of("connect to the hypervisor"):
             self.open = libvirt.open(uri)
 
@@ -127,7 +149,7 @@ class Connection:
     @property
     def is_local(self) -> bool:
         """Whether the hypervisor's files are this machine's files."""
-        return "://" not in self.uri or self.uri.partition("://")[2].startswith("/")
+        return is_local(self.uri)
 
     def close(self) -> None:
         """Close the connection; nothing can go wrong that a user should hear of."""

@@ -38,6 +38,9 @@ LISTENING = ("-tls.socket", "-tcp.socket")
 KEPT = ("virtlogd", "virtlockd")
 """Daemons that hold what belongs to running guests: they are reloaded, never restarted."""
 FOLDER = Path("/etc/libvirt")
+SASL = Path("/etc/sasl2/libvirt.conf")
+MEMORY = Path("/var/lib/kvmfleet")
+"""Where other parts of the role remember what they did."""
 
 
 class Unit(NamedTuple):
@@ -98,7 +101,8 @@ def plan(
     listens     whether a daemon runs now that speaks TLS on the network
     restart     services that have not read a file of /etc/libvirt that was written after they started, or hold
                 what was closed
-    readers     which service reads which file, by the file's name without its ending
+    readers     which service reads which file, by the file's name without its ending; `sasl` is that of SASL
+    remote      the daemon that listens on the network
 
     `tls` true and false want libvirt's TLS socket or want it not; null leaves it as it is. `written` says when the
     files of /etc/libvirt were written, in seconds since 1970.
@@ -134,12 +138,14 @@ def plan(
         "listens": all(units.get(name, Unit()).active for name in (listening, _service(listening))),
         "restart": sorted({*unread, *holding}),
         "readers": readers,
+        "remote": REMOTE[mode],
     }
 
 
 def readers_of(mode: str) -> dict[str, str]:
     """Which service reads which file of /etc/libvirt."""
     readers = {daemon: f"{daemon}.service" for daemon in (*DAEMONS[mode], *KEPT)}
+    readers["sasl"] = f"{REMOTE[mode]}.service"
     if mode == "monolithic":
         return {**readers, "qemu": "libvirtd.service", "network": "libvirtd.service"}
     return {**readers, "qemu": "virtqemud.service", "network": "virtnetworkd.service"}
@@ -179,9 +185,17 @@ def shown() -> str:
 
 def written() -> dict[str, int]:
     """When the files of /etc/libvirt were written, by their names without the ending."""
-    return {path.stem: int(path.stat().st_mtime) for path in FOLDER.glob("*.conf")}
+    paths = {path.stem: path for path in FOLDER.glob("*.conf")}
+    paths |= {"sasl": SASL} if SASL.exists() else {}
+    return {name: int(path.stat().st_mtime) for name, path in paths.items()}
+
+
+def known() -> dict[str, bool]:
+    """Whether the role has set options (conf) or users (sasl) that it may have to take back."""
+    return {name: (MEMORY / f"{name}.json").exists() for name in ("conf", "sasl")}
 
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
-    print(json.dumps(plan(parsed(shown()), asked["wanted"], asked["usual"], asked["tls"], written())))
+    found = plan(parsed(shown()), asked["wanted"], asked["usual"], asked["tls"], written())
+    print(json.dumps({**found, **known()}))
