@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
@@ -18,8 +19,11 @@ from typing import Any, Callable
 HEAD = "# Written by kvmfleet.libvirt.kvm_host.\n"
 TYPES = ("bridge", "bond", "vlan", "ethernet")
 _UUIDS = uuid.UUID("7d4f3a0e-5f0b-5d0c-9b0e-3f3f1c9c1a52")
-_LONGEST = 15
-"""Bytes that the kernel has for an interface's name."""
+MODES = ("active-backup", "balance-rr", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
+"""How a bond can share the load; the first is the default."""
+_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]{1,15}")
+"""The kernel has 15 bytes for an interface's name."""
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 
 Link = Mapping[str, Any]
 Renderer = Callable[[Sequence[Link]], "dict[str, str]"]
@@ -39,8 +43,9 @@ def problems(links: Sequence[Link]) -> Iterable[str]:
     taken: dict[str, str] = {}
     for link in links:
         name = str(link.get("name", ""))
-        if not 0 < len(name) <= _LONGEST or not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
-            yield f"{name!r} is no name of an interface"
+        for other in (name, *(link.get("ports") or []), *filter(None, [link.get("link")])):
+            if not _NAME.fullmatch(str(other)):
+                yield f"{other!r} is no name of an interface"
         if names.count(name) > 1:
             yield f"{name} is there twice"
         yield from _type_problems(link, name)
@@ -62,6 +67,8 @@ def _type_problems(link: Link, name: str) -> Iterable[str]:
         yield f"{name}: a vlan has a link and an id from 1 to 4094"
     if kind == "bond" and not link.get("ports"):
         yield f"{name}: a bond has ports"
+    if kind == "bond" and link.get("mode", MODES[0]) not in MODES:
+        yield f"{name}: mode is one of {', '.join(MODES)}"
     if kind in {"vlan", "ethernet"} and link.get("ports"):
         yield f"{name}: only a bridge and a bond have ports"
 
@@ -74,12 +81,14 @@ def _address_problems(link: Link, name: str) -> Iterable[str]:
                 yield f"{name}: {address} has no prefix length"
         except ValueError:
             yield f"{name}: {address} is no address"
-    for option in ("gateway", "gateway6"):
+    alone = [(option, link[option]) for option in ("gateway", "gateway6") if link.get(option)]
+    for option, address in [*alone, *(("dns", server) for server in link.get("dns") or [])]:
         try:
-            if link.get(option):
-                ipaddress.ip_address(link[option])
+            ipaddress.ip_address(address)
         except ValueError:
-            yield f"{name}: {option} {link[option]} is no address"
+            yield f"{name}: {option} {address} is no address"
+    if link.get("mac") and not _MAC.fullmatch(str(link["mac"])):
+        yield f"{name}: mac {link['mac']} is no MAC address"
 
 
 def _speaks(link: Link) -> bool:
@@ -126,7 +135,7 @@ def _netdev(link: Link) -> dict[str, list[tuple[str, Any]]]:
     netdev = [("Name", link["name"]), ("Kind", link["type"]), ("MACAddress", link.get("mac"))]
     more: dict[str, list[tuple[str, Any]]] = {
         "bridge": [("STP", bool(link.get("stp")))],
-        "bond": [("Mode", link.get("mode", "active-backup")), ("MIIMonitorSec", "0.1")],
+        "bond": [("Mode", link.get("mode", MODES[0])), ("MIIMonitorSec", "0.1")],
         "vlan": [("Id", link.get("id"))],
     }
     title = {"bridge": "Bridge", "bond": "Bond", "vlan": "VLAN"}[link["type"]]
@@ -198,7 +207,7 @@ def _connection(name: str, link: Link, links: Sequence[Link]) -> dict[str, list[
     if kind == "bridge":
         sections["bridge"] = [("stp", "true" if link.get("stp") else "false")]
     if kind == "bond":
-        sections["bond"] = [("mode", link.get("mode", "active-backup")), ("miimon", 100)]
+        sections["bond"] = [("mode", link.get("mode", MODES[0])), ("miimon", 100)]
     if kind == "vlan":
         sections["vlan"] = [("id", link["id"]), ("parent", link["link"])]
     if not owner:
@@ -247,7 +256,7 @@ def _planned(link: Link) -> dict[str, Any]:
     if link.get("type") == "bridge":
         planned["parameters"] = {"stp": bool(link.get("stp"))}
     if link.get("type") == "bond":
-        planned["parameters"] = {"mode": link.get("mode", "active-backup"), "mii-monitor-interval": 100}
+        planned["parameters"] = {"mode": link.get("mode", MODES[0]), "mii-monitor-interval": 100}
     if link.get("type") == "vlan":
         planned.update(id=link["id"], link=link["link"])
     return {name: value for name, value in planned.items() if value is not None}

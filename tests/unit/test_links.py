@@ -142,6 +142,14 @@ def test_nothing_declared_is_no_file(renderer: str) -> None:
             [{"name": "b", "type": "bridge", "addresses": ["x/24"], "gateway": "y"}],
             "b: x/24 is no address",
         ),
+        ([{"name": "b", "type": "bridge", "ports": ["../../x"]}], "'../../x' is no name of an interface"),
+        ([{**VLAN, "link": "eno1\n[Route]"}], "'eno1\\n[Route]' is no name of an interface"),
+        (
+            [{**BOND, "mode": "lacp"}],
+            "bond0: mode is one of active-backup, balance-rr, balance-xor, broadcast, 802.3ad",
+        ),
+        ([{"name": "b", "type": "bridge", "dns": ["one.one"]}], "b: dns one.one is no address"),
+        ([{"name": "b", "type": "bridge", "mac": "52:54:00"}], "b: mac 52:54:00 is no MAC address"),
         (
             [GUESTS, {**VLAN, "dhcp": True}],
             "eno3.20 is a port of br20 and can have no addresses; give them to that",

@@ -98,7 +98,10 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
         _remember([*ours, *opening])
         for rule, opens in [*((rule, True) for rule in opening), *((rule, False) for rule in closing)]:
             for command in commands(firewall, rule, opens):
-                subprocess.run(command, check=opens, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+                done = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRONMENT)
+                # What somebody else closed before is closed.
+                if done.returncode and opens:
+                    raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
         _remember(kept)
     return {
         "firewall": firewall,

@@ -30,6 +30,10 @@ RECORD = Path("/var/lib/kvmfleet/sasl.json")
 SETTINGS = {"mech_list": "scram-sha-256", "sasldb_path": str(DATABASE)}
 
 
+class Refused(Exception):
+    """A program of SASL could not do what it was asked."""
+
+
 def configured(text: str) -> str:
     """The SASL configuration of libvirt with our settings in the place of others of the same name."""
     for name, value in SETTINGS.items():
@@ -54,7 +58,7 @@ def is_of(password: str, known: str) -> bool:
 
 def users_there() -> list[str]:
     """Names in the database."""
-    if not DATABASE.exists():
+    if not DATABASE.exists() or not shutil.which("sasldblistusers2"):
         return []
     told = subprocess.run(
         ["sasldblistusers2", "-f", str(DATABASE)], check=False, stdout=subprocess.PIPE, text=True
@@ -64,15 +68,19 @@ def users_there() -> list[str]:
 
 def give(name: str, password: str) -> None:
     """Put a user with a password into the database."""
-    command = ["saslpasswd2", "-p", "-c", "-a", "libvirt", "-f", str(DATABASE), name]
-    subprocess.run(command, input=password, check=True, text=True, stdout=subprocess.DEVNULL)
+    _call(["saslpasswd2", "-p", "-c", "-a", "libvirt", "-f", str(DATABASE), name], password)
     DATABASE.chmod(0o600)
 
 
 def take(name: str) -> None:
     """Take a user out of the database."""
-    command = ["saslpasswd2", "-d", "-a", "libvirt", "-f", str(DATABASE), name]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    _call(["saslpasswd2", "-d", "-a", "libvirt", "-f", str(DATABASE), name])
+
+
+def _call(command: list[str], given: str = "") -> None:
+    done = subprocess.run(command, input=given, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Refused(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 def plan(users: dict[str, str], there: list[str], ours: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -125,4 +133,8 @@ def _remember(record: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.load(sys.stdin))))
+    try:
+        answer = main(json.load(sys.stdin))
+    except Refused as refused:
+        answer = {"changed": [], "conf": False, "problem": str(refused)}
+    print(json.dumps(answer))

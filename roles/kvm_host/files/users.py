@@ -110,7 +110,9 @@ def main(asked: dict[str, Any]) -> None:
         # Before it is done: a run may break off.
         remember({group: sorted({*ours.get(group, []), *kept.get(group, [])}) for group in {*ours, *kept}})
         for step in steps:
-            subprocess.run(step.command, check=True, stdout=subprocess.DEVNULL)
+            done = subprocess.run(step.command, check=False, capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(f"{' '.join(step.command)}: {done.stderr.strip()}")
         remember(kept)
     print(json.dumps({"problem": wrong, "changed": [] if wrong else [str(step) for step in steps]}))
 
