@@ -94,6 +94,15 @@ def test_going_to_the_other_kind_ends_sockets_before_services(mode: str) -> None
     assert not set(plan["disable"]) & {*plan["start"], *plan["enable"]}
 
 
+def test_daemon_that_no_package_brings_is_left_out() -> None:
+    units = host(used="modular")
+    for name in [name for name in units if name.startswith("virtinterfaced")]:
+        units[name] = daemons.Unit()
+    plan = daemons.plan(units, "auto", "modular", None)
+    assert (plan["problem"], acts(plan)) == ("", {})
+    assert plan["daemons"] == [name for name in daemons.DAEMONS["modular"] if name != "virtinterfaced"]
+
+
 def test_daemons_that_no_package_brings_are_a_problem() -> None:
     plan = daemons.plan(host(used="monolithic"), "modular", "monolithic", None)
     assert plan["problem"] == "there is no virtqemud.service on this host; its packages bring no modular daemons"
@@ -104,6 +113,7 @@ def test_masked_units_are_there_and_get_enabled() -> None:
     units["libvirtd.socket"] = daemons.Unit(True, False, "masked")
     plan = daemons.plan(units, "auto", "monolithic", None)
     assert plan["problem"] == ""
+    assert plan["unmask"] == ["libvirtd.socket"]
     assert "libvirtd.socket" in plan["enable"]
 
 
@@ -384,3 +394,16 @@ def test_values_of_the_readme_are_well(tmp_path: Path) -> None:
 
 def test_links_that_cannot_be_are_told_before_the_first_task(tmp_path: Path) -> None:
     assert "a bond has ports" in judged(tmp_path, {"kvm_host_links": [{"name": "bond0", "type": "bond"}]})
+
+
+def test_variables_of_tasks_bear_the_roles_name() -> None:
+    """What a play has registered counts more than a task's variables, so that a plain name would be the play's."""
+
+    def names(tasks: list[dict[str, Any]]) -> list[str]:
+        own = [name for task in tasks for name in [*task.get("vars", {}), *filter(None, [task.get("register")])]]
+        inner = [task.get(part, []) for task in tasks for part in ("block", "rescue", "always")]
+        return own + [name for tasks in inner for name in names(tasks)]
+
+    prefixes = ("__kvm_host_", "kvm_host_", "ansible_")
+    found = [name for path in (ROLE / "tasks").glob("*.yml") for name in names(yaml.safe_load(path.read_text()))]
+    assert [name for name in found if not name.startswith(prefixes)] == []

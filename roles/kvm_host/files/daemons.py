@@ -91,9 +91,10 @@ def plan(
     """What is to be done, in this order.
 
     mode        the mode that is meant
-    daemons     its daemons
+    daemons     its daemons that are installed; packages may leave some out
     problem     why it cannot be had, or ""
     disable     units of the other mode that are active or come up at boot
+    unmask      units that are masked, and shall come up
     enable      units that do not come up at boot, and shall
     stop        services that have to stop for a moment, since systemd starts no socket of a running service
     start       sockets that do not listen, and shall
@@ -102,6 +103,8 @@ def plan(
     restart     services that have not read a file of /etc/libvirt that was written after they started, or hold
                 what was closed
     readers     which service reads which file, by the file's name without its ending; `sasl` is that of SASL
+    running     services of these that run now
+    kept        services that are only ever reloaded
     remote      the daemon that listens on the network
 
     `tls` true and false want libvirt's TLS socket or want it not; null leaves it as it is. `written` says when the
@@ -128,9 +131,10 @@ def plan(
     holding = [service for socket in close if units.get(service := _service(socket), Unit()).active]
     return {
         "mode": mode,
-        "daemons": list(DAEMONS[mode]),
+        "daemons": [daemon for daemon in DAEMONS[mode] if f"{daemon}.service" in there],
         "problem": "" if main in there else f"there is no {main} on this host; its packages bring no {mode} daemons",
         "disable": [name for name in units_of(other) if units.get(name, Unit()).used],
+        "unmask": [name for name in [*sockets, *services] if units[name].enabled.startswith("masked")],
         "enable": [name for name in [*sockets, *services] if not units[name].comes_up],
         "stop": sorted({name for socket in start if units.get(name := _service(socket), Unit()).active}),
         "start": start,
@@ -138,6 +142,8 @@ def plan(
         "listens": all(units.get(name, Unit()).active for name in (listening, _service(listening))),
         "restart": sorted({*unread, *holding}),
         "readers": readers,
+        "running": sorted({name for name in readers.values() if units.get(name, Unit()).active}),
+        "kept": [f"{daemon}.service" for daemon in KEPT],
         "remote": REMOTE[mode],
     }
 

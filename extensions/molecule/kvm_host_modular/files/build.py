@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 
 DAEMONS = (
-    "virtinterfaced",
     "virtnetworkd",
     "virtnodedevd",
     "virtnwfilterd",
@@ -27,7 +26,7 @@ DAEMONS = (
     "virtsecretd",
     "virtstoraged",
 )
-FEATURES = ("driver_interface", "driver_network", "driver_qemu", "driver_remote", "driver_secrets", "driver_libvirtd")
+FEATURES = ("driver_network", "driver_qemu", "driver_remote", "driver_secrets", "driver_libvirtd")
 FEATURES += ("json_c", "libnl", "libpcap", "pciaccess", "polkit", "sasl", "udev", "storage_dir", "storage_fs")
 SETTINGS = (
     "--prefix=/usr",
