@@ -23,7 +23,7 @@ from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import
 if TYPE_CHECKING:
     from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
 
-EMPTY = Host("qemu:///system", "corpus/host", {}, {}, {}, {}, False, "x86_64", "QEMU", False)
+EMPTY = Host("qemu:///system", "corpus/host", {}, {}, {}, {}, False, "x86_64", "QEMU")
 
 
 def host_with(kind: str, xml: str) -> Host:

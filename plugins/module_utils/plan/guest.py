@@ -283,7 +283,7 @@ def _interfaces(declared: Declared, root: tree.Element | None, where: str, site:
     names = _names(items)
     for item, name in zip(items, names):
         at = "{}: interfaces[{}]".format(where, item.get("name") or item.get("mac") or name)
-        _check_interface(item, at, site, [end[1] for _mac, end in present])
+        _check_interface(item, at, site, present)
         if not item.get("mac"):
             mac = derived_mac(site.host.identity, declared["name"], name)
             item["mac"] = mac if any(fact[0] == mac for fact in present) and mac not in taken else None
@@ -362,14 +362,17 @@ def macs(root: tree.Element) -> list[str]:
     return [(tree.get(node, "mac/@address") or "").lower() for node in tree.find_all(root, "devices/interface")]
 
 
-def _check_interface(item: Declared, where: str, site: Site, attached: Sequence[str | None]) -> None:
+def _check_interface(item: Declared, where: str, site: Site, present: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Note what does not fit in an interface. present: MAC addresses and ends of those that are there."""
     given = [name for name in ("network", "bridge", "hostdev", "type") if item.get(name)]
     if len(given) > 1:
         site.problems.add(where, "{} exclude each other".format(" and ".join(given)))
-    for kind, option in NEEDED.items():
-        # The socket of passt is libvirt's own.
-        if item.get("type") == kind and not item.get(option) and item.get("backend") != "passt":
-            site.problems.add(f"{where}.{option}", f"is needed for type {kind}")
+    option = NEEDED.get(item.get("type") or "")
+    # The socket of passt is libvirt's own, and an interface that is there is connected already.
+    there = any(mac == (item.get("mac") or "").lower() and end[0] == item.get("type") for mac, end in present)
+    if option and not item.get(option) and item.get("backend") != "passt" and not there:
+        site.problems.add(f"{where}.{option}", "is needed for type {}".format(item["type"]))
+    attached = {end[1] for _mac, end in present}
     if item.get("network") and item["network"] not in attached and not site.knows("network", item["network"]):
         site.problems.add(where + ".network", "network {} is neither there nor declared".format(item["network"]))
     if item.get("address") and not item.get("network"):
