@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader
 from ansible.utils.display import Display
 
-from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import bringing, sources
+from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import bringing, saving, sources
 
 LIBRARY = "kvmfleet.libvirt.library"
 KEEP = "kvmfleet.libvirt.keep_library"
@@ -41,7 +42,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry the task out and give the module's result."""
         found: dict[str, Any] = super().run(tmp, task_vars)
-        found.update(self._with_files(self._module(), dict(self._task.args), task_vars or {}))
+        carry_out = self._saved if self._module().endswith(".volume_fetch") else self._with_files
+        found.update(carry_out(self._module(), dict(self._task.args), task_vars or {}))
         return found
 
     def _module(self) -> str:
@@ -69,6 +71,49 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for place, item in enumerate(item for item in files if item.volume in wanted):
             item.source["file"] = self._bring(paths[item.volume], f"content{place}")
         return self._result(name, given, task_vars)
+
+    def _saved(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Copy a volume to the control machine."""
+        if self._task.async_val:
+            return {
+                "failed": True,
+                "msg": "a volume is not copied in the background: the task has to be there for each piece",
+            }
+        looked = self._result(name, given, task_vars)
+        if looked.get("failed"):
+            return looked
+        whole = saving.Whole(looked["length"], looked["checksum"])
+        path = saving.destination(self._loader.path_dwim(given["dest"]), given["name"])
+        told: dict[str, Any] = {"dest": path, "checksum": whole.checksum, "size": whole.length, "changed": False}
+        try:
+            if saving.is_saved(path, whole):
+                return {**told, "msg": f"{path} is the same already"}
+            before = bringing.checksum_of(path) if os.path.exists(path) else ""
+            if not self._task.check_mode:
+                with tempfile.TemporaryDirectory() as folder:
+                    saving.save(path, whole, lambda begin: self._piece(name, given, begin, folder, task_vars))
+        except (OSError, saving.Unsaved) as error:
+            return {"failed": True, "msg": f"{path}: {error}"}
+        diff = {"before_header": path, "after_header": path, "before": f"{before}\n", "after": f"{whole.checksum}\n"}
+        return {**told, "changed": True, "diff": diff, "msg": f"{path} is a copy of the volume"}
+
+    def _piece(
+        self, name: str, given: dict[str, Any], begin: int, folder: str, task_vars: dict[str, Any]
+    ) -> saving.Piece:
+        """Have a piece of a volume written on its host, and bring it to this folder."""
+        here = there = os.path.join(folder, "piece")
+        is_local = self._connection.transport == "local"
+        if not is_local:
+            shell = self._connection._shell  # noqa: SLF001 - as Ansible's own actions do
+            if shell.tmpdir is None:
+                self._make_tmp_path()
+            there = shell.join_path(shell.tmpdir, "piece")
+        answer = self._result(name, {**given, "piece": {"begin": begin, "path": there}}, task_vars)
+        if answer.get("failed"):
+            raise saving.Unsaved(str(answer.get("msg")))
+        if not is_local:
+            self._connection.fetch_file(there, here)
+        return saving.Piece(here, answer["ranges"], answer["end"])
 
     def _asked(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the task would do."""

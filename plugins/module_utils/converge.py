@@ -109,4 +109,5 @@ def _settled(stack: Stack) -> Stack:
         dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
         for item in stack.get("snapshots") or []
     ]
-    return dict(stack, snapshots=snapshots, domains=domains, networks=networks, secrets=secrets)
+    volumes = [dict(item, state="present") if item["state"] == "wiped" else item for item in stack.get("volumes") or []]
+    return dict(stack, snapshots=snapshots, domains=domains, networks=networks, secrets=secrets, volumes=volumes)

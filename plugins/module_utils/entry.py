@@ -13,7 +13,7 @@ from .plan.problem import Declined
 from .plan.words import masked_options
 from .reconcile import Run, reconcile
 from .spec.field import Field
-from .spec.kinds import INFO, KIND, KINDS, STACK, module_fields
+from .spec.kinds import FETCH, INFO, KIND, KINDS, STACK, module_fields
 
 
 def run(name: str, given: dict[str, Any] | None = None) -> None:
@@ -22,6 +22,10 @@ def run(name: str, given: dict[str, Any] | None = None) -> None:
         from .tell import tell_stack  # noqa: PLC0415 - the export is most of it, and nobody else's
 
         tell_stack(Module(name, INFO, given))
+    elif name == "volume_fetch":
+        from .give import give_volume  # noqa: PLC0415 - nobody else reads what is in a volume
+
+        give_volume(Module(name, FETCH, given))
     elif name == "stack":
         module = Module(name, STACK, given)
         _carry_out(module, STACK, {kind.plural: module.params.get(kind.plural) or [] for kind in KINDS})

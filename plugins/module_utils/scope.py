@@ -75,7 +75,7 @@ def _needs_users(volume: dict[str, Any]) -> bool:
     """Whether a volume can only be planned when it is known who uses it."""
     owned = volume.get("permissions") or {}
     return bool(
-        volume["state"] == "absent"
+        volume["state"] in ("absent", "wiped")
         or volume.get("allow_shrink")
         or owned.get("owner") is not None
         or owned.get("group") is not None

@@ -11,7 +11,10 @@ short_description: Declare a libvirt storage volume
 version_added: "0.1.0"
 description:
   - Declares a libvirt storage volume, idempotently; check mode predicts exactly what a run does.
-  - Data is never overwritten, and shrunk only with O(allow_shrink). A volume is deleted only by O(state=absent), and only when nothing uses it.
+  - Data is never overwritten but by O(state=wiped), and shrunk only with O(allow_shrink). A volume is deleted only by O(state=absent). Both refuse
+    as long as something uses it.
+  - Through a remote O(uri), content goes through libvirt's streams. What needs the file itself is not done there; whether
+    the content still has its O(source.checksum) is not looked at, and O(permissions) of a volume that is there are told as pending.
 author:
   - kvmfleet contributors (@kvmfleet)
 requirements:
@@ -38,6 +41,19 @@ EXAMPLES = r"""
     pool: default
     backing: debian-12.qcow2
     size: 20 GiB
+
+- name: Answers for an installer, in an image that it finds by its label
+  kvmfleet.libvirt.volume:
+    name: answers.iso
+    iso:
+      label: OEMDRV
+      files:
+        ks.cfg: "{{ lookup('ansible.builtin.template', 'ks.cfg.j2') }}"
+
+- name: An empty volume in place of a former guest's
+  kvmfleet.libvirt.volume:
+    name: scratch.qcow2
+    state: wiped
 """
 
 RETURN = r"""

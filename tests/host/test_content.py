@@ -22,8 +22,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import content
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import fetch, place_bytes
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import (
+    fetch,
+    part_name,
+    place_bytes,
+    place_made,
+)
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.fetch import BadContent
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.note import kept_note, read_note
 
@@ -217,7 +223,7 @@ def test_the_next_run_goes_on_where_one_broke_off(
 ) -> None:
     with pytest.raises(BadContent, match="broke off after 1000 of 2100104 bytes; the next run goes on from there"):
         _fetch(connection, pool, url=server("/broken-off"), checksum=SUM)
-    assert [file.name for file in folder.iterdir()] == [f".base.qcow2.{SUM[7:19]}.part"]
+    assert [file.name for file in folder.iterdir()] == [part_name("base.qcow2", SUM[7:19])]
     ASKED.clear()
     _fetch(connection, pool, url=server("/ranges"), checksum=SUM)
     assert ASKED == [1000]
@@ -228,8 +234,8 @@ def test_the_next_run_goes_on_where_one_broke_off(
 def test_a_beginning_of_something_else_is_thrown_away(
     connection: Connection, pool: Any, folder: Path, server: Server
 ) -> None:
-    (folder / f".base.qcow2.{SUM[7:19]}.part").write_bytes(b"z" * 5000)
-    (folder / ".base.qcow2.0123456789ab.part").write_bytes(b"of a checksum that nobody declares any more")
+    (folder / part_name("base.qcow2", SUM[7:19])).write_bytes(b"z" * 5000)
+    (folder / part_name("base.qcow2", "0123456789ab")).write_bytes(b"of a checksum that nobody declares any more")
     ASKED.clear()
     _fetch(connection, pool, url=server("/ranges"), checksum=SUM)
     assert ASKED == [5000, 0]
@@ -341,7 +347,7 @@ def test_who_waited_for_another_run_does_not_touch_what_that_one_made(
 
     first = threading.Thread(target=run, args=("/ok-after-a-while",))
     first.start()
-    _wait_for((folder / ".base.qcow2.part").exists)
+    _wait_for((folder / part_name("base.qcow2", "")).exists)
     late = [threading.Thread(target=run, args=("/page",)) for _number in range(3)]
     for thread in late:
         thread.start()
@@ -361,7 +367,7 @@ def _wait_for(happened: Callable[[], bool]) -> None:
 def test_a_run_that_was_killed_leaves_a_part_that_the_next_one_takes_over(
     connection: Connection, pool: Any, folder: Path, server: Server
 ) -> None:
-    part = folder / ".base.qcow2.part"
+    part = folder / part_name("base.qcow2", "")
     process = multiprocessing.get_context("fork").Process(
         target=_fetch, args=(connection, pool), kwargs={"url": server("/slow")}
     )
@@ -369,17 +375,94 @@ def test_a_run_that_was_killed_leaves_a_part_that_the_next_one_takes_over(
     _wait_for(lambda: part.exists() and part.stat().st_size > 0)
     process.kill()
     process.join()
-    assert [file.name for file in folder.iterdir()] == [".base.qcow2.part"]
+    assert [file.name for file in folder.iterdir()] == [part_name("base.qcow2", "")]
     _fetch(connection, pool, url=server("/ok.qcow2"))
     assert (folder / "base.qcow2").read_bytes() == IMAGE
     assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
+
+
+def _as_host(mark: str, connection: Connection, pool: Any, url: str) -> None:
+    """Fetch as a host that shares the directory, whose locks are not those of other hosts."""
+    content._this_host = lambda: mark  # type: ignore[assignment]
+    _fetch(connection, pool, url=url)
+
+
+def test_two_hosts_that_share_a_directory_agree(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    """Both fetch at once, each into a file of its own; whoever comes second finds it made."""
+    fork = multiprocessing.get_context("fork")
+    runs = [
+        fork.Process(target=_as_host, args=(mark, connection, pool, server("/ok-after-a-while")))
+        for mark in ("11111111", "22222222")
+    ]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(60)
+    assert [run.exitcode for run in runs] == [0, 0]
+    assert (folder / "base.qcow2").read_bytes() == IMAGE
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
+
+
+def test_what_another_host_is_at_is_left_and_what_it_left_long_ago_goes(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    fresh, old = folder / ".base.qcow2.11111111.part", folder / ".base.qcow2.22222222.part"
+    for file in (fresh, old):
+        file.write_bytes(b"of another host")
+    os.utime(old, (1, 1))
+    _fetch(connection, pool, url=server("/ok.qcow2"))
+    assert {file.name for file in folder.iterdir()} == {"base.qcow2", fresh.name}
+
+
+def test_what_came_into_being_while_it_was_fetched_is_left(
+    connection: Connection, pool: Any, folder: Path, server: Server
+) -> None:
+    def run() -> None:
+        with pytest.raises(BadContent, match="has come into being meanwhile and is left as it is"):
+            _fetch(connection, pool, url=server("/ok-after-a-while"))
+        refused.append(True)
+
+    refused: list[bool] = []
+    fetched = threading.Thread(target=run)
+    fetched.start()
+    _wait_for((folder / part_name("base.qcow2", "")).exists)
+    (folder / "base.qcow2").write_text("of somebody else")
+    fetched.join()
+    assert refused
+    assert (folder / "base.qcow2").read_text() == "of somebody else"
+    assert [file.name for file in folder.iterdir()] == ["base.qcow2"]
+
+
+def test_what_libvirt_makes_takes_its_name_when_it_is_whole(connection: Connection, pool: Any, folder: Path) -> None:
+    """A run that is killed half-way leaves nothing of that name, and the next one makes it."""
+
+    def make(name: str) -> None:
+        assert name != "clone.raw"
+        (folder / name).write_bytes(b"half")
+        if os.getpid() != ours:
+            os._exit(9)
+        (folder / name).write_bytes(b"whole")
+
+    ours = os.getpid()
+    killed = multiprocessing.get_context("fork").Process(target=place_made, args=(connection, pool, "clone.raw", make))
+    killed.start()
+    killed.join(60)
+    assert killed.exitcode == 9
+    assert not (folder / "clone.raw").exists()
+    place_made(connection, pool, "clone.raw", make)
+    assert (folder / "clone.raw").read_bytes() == b"whole"
+    assert [file.name for file in folder.iterdir()] == ["clone.raw"]
+    with pytest.raises(BadContent, match="has come into being meanwhile"):
+        place_made(connection, pool, "clone.raw", make)
 
 
 def test_a_link_in_the_place_of_the_part_is_not_followed(
     connection: Connection, pool: Any, folder: Path, tmp_path: Path, server: Server
 ) -> None:
     (tmp_path / "precious").write_text("precious")
-    (folder / ".base.qcow2.part").symlink_to(tmp_path / "precious")
+    (folder / part_name("base.qcow2", "")).symlink_to(tmp_path / "precious")
     with pytest.raises(BadContent, match="Too many levels of symbolic links"):
         _fetch(connection, pool, url=server("/ok.qcow2"))
     assert (tmp_path / "precious").read_text() == "precious"
@@ -392,7 +475,7 @@ def test_a_full_disk(connection: Connection, pool: Any, folder: Path, server: Se
     if mounted.returncode:
         pytest.skip("needs to mount a small file system")
     try:
-        with pytest.raises(BadContent, match=r"\.base\.qcow2\.part: No space left on device"):
+        with pytest.raises(BadContent, match=r"\.base\.qcow2\..*part: No space left on device"):
             _fetch(connection, pool, url=server("/ok.qcow2"))
         assert list(folder.iterdir()) == []
     finally:

@@ -313,6 +313,20 @@ def test_calls_grow_with_the_number_of_guests(
     assert counts == ([10, 50] if present == "declared" else [0, 0])
 
 
+def test_a_run_opens_one_connection(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    plain = libvirt.open
+
+    def counted(uri: str) -> Any:
+        opened.append(uri)
+        return plain(uri)
+
+    monkeypatch.setattr(libvirt, "open", counted)
+    stack = stack_of({"domains": [{"name": f"guest{number}", "memory": "8 MiB"} for number in range(3)]})
+    assert reconcile(stack, Run(URI, check=False, parallel=3, on_error="stop")).changed
+    assert opened == [URI]
+
+
 OWNER = (
     "<domain type='test'><name>owner</name><memory>65536</memory><os><type>hvm</type></os><devices>"
     "<disk type='file'><source file='/srv/{file}'/><target dev='vda'/></disk></devices></domain>"

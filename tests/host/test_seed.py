@@ -17,14 +17,15 @@ import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import place_bytes
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.seed import Mark, build_seed, mark_of
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.seed import seed_digest
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.seed import Mark, build_iso, mark_of
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.iso import content_of_iso
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.seed import LABEL, seed_digest
 
 FILES = {"meta-data": '{"instance-id": "i"}\n', "user-data": "#cloud-config\n{}\n", "network-config": "version: 2\n"}
 
 
 def _seed(files: dict[str, str]) -> bytes:
-    return build_seed(files, Mark(seed_digest(files)))
+    return build_iso(files, Mark(seed_digest(files)), LABEL)
 
 
 def test_the_same_content_gives_the_same_bytes() -> None:
@@ -78,7 +79,7 @@ def test_what_is_no_seed_of_ours_tells_nothing(connection: Connection, tmp_path:
 
 def test_a_seed_tells_which_instance_it_is_for(connection: Connection, pool: Any, tmp_path: Path) -> None:
     mark = Mark(seed_digest(FILES), "0123abcd", 12)
-    place_bytes(connection, pool, "web1-seed.iso", build_seed(FILES, mark))
+    place_bytes(connection, pool, "web1-seed.iso", build_iso(FILES, mark, LABEL))
     assert mark_of(connection, None, str(tmp_path / "pool" / "web1-seed.iso")) == mark
 
 
@@ -86,3 +87,21 @@ def test_an_ignition_config_is_its_own_mark(connection: Connection, pool: Any, t
     text = '{"ignition": {"version": "3.4.0"}}\n'
     place_bytes(connection, pool, "core1-ignition.json", text.encode())
     assert mark_of(connection, None, str(tmp_path / "pool" / "core1-ignition.json")) == Mark(seed_digest(text))
+
+
+def test_an_image_of_any_files_with_folders(tmp_path: Path) -> None:
+    """Of the declared files, found by the names that they have, in folders and beside them."""
+    files = {"autounattend.xml": "<unattend/>", "ks/ks.cfg": "text\n", "ks/more/ä b.txt": "deep", "$OEM$/x": ""}
+    declared = content_of_iso({"name": "a.iso", "iso": {"files": {**files, "data.json": {"b": 1}}, "label": "OEMDRV"}})
+    assert declared["content"]["data.json"] == '{\n "b": 1\n}\n'
+    data = build_iso(declared["content"], Mark(declared["digest"]), declared["label"])
+    image = pycdlib.PyCdlib()
+    image.open_fp(io.BytesIO(data))
+    for name, text in files.items():
+        for way in ("joliet_path", "rr_path"):
+            found = io.BytesIO()
+            image.get_file_from_iso_fp(found, **{way: f"/{name}"})
+            assert found.getvalue().decode() == text
+    assert image.pvd.volume_identifier.strip() == b"OEMDRV"
+    image.close()
+    assert build_iso(dict(reversed(declared["content"].items())), Mark(declared["digest"]), "OEMDRV") == data

@@ -185,6 +185,18 @@ def test_a_guest_is_saved_and_restored_where_it_was(host: Host, name: str, tiny:
     assert "cannot be saved" in host.refused("domain", name=name, state="saved")
 
 
+def test_a_guest_that_sleeps_is_woken(host: Host, name: str, tiny: dict[str, Any]) -> None:
+    """It went to sleep by itself; running means that it is awake, and it goes on where it was."""
+    host.run("domain", name=name, **tiny, state="running", wait_for=READY)
+    before = boot(host, name)
+    host.inside(name, "(sleep 1; echo mem > /sys/power/state) >/dev/null 2>&1 &")
+    until(lambda: host.see().state(name) == "pmsuspended", "the guest sleeps", 60)
+    host.converge("domain", name=name, changed=False)
+    host.converge("domain", name=name, state="running")
+    host.run("domain", name=name, wait_for=READY)
+    assert boot(host, name) == before
+
+
 def test_what_others_attached_stays_or_goes_as_declared(
     host: Host, name: str, pool: str, net: str, tiny: dict[str, Any]
 ) -> None:

@@ -8,13 +8,16 @@ What goes wrong while content is fetched is in tests/host/test_content.py, at a 
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleet import AREA, Host, Task
+from fleet import AREA, Host, Task, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from conftest import Lab
 
 
 @pytest.fixture
@@ -58,3 +61,43 @@ def test_the_directory_of_a_pool_is_gone(host: Host, pool: str, name: str) -> No
     done = host.converge("stack", changed=False, **declared)
     assert f"{pool}/a.qcow2" in done.after.all["volumes"]
     assert host.sh(f"ls {AREA}/{name}-away").split() == ["a.qcow2"]
+
+
+@pytest.fixture
+def shared(host: Host, lab: Lab, name: str) -> Iterator[tuple[Host, str]]:
+    """Another host, and a directory that both have. It is mounted there through ssh, so that no lock of one holds on the other."""
+    other = next(one for one in lab.hosts.values() if one is not host)
+    make_ready(other)
+    other.sh("command -v sshfs || DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends sshfs")
+    folder = f"{AREA}/{name}"
+    host.sh(f"mkdir -p {folder}")
+    other.sh(f"mkdir -p {folder} && sshfs -o allow_other,cache=no {host.name}:{folder} {folder}")
+    for one in (host, other):
+        one.sh(f"virsh -q pool-create-as {name}p dir --target {folder}")
+    yield other, folder
+    other.sh(f"virsh -q pool-destroy {name}p; umount {folder}; rmdir {folder}", check=False)
+
+
+def test_two_hosts_share_a_pool(host: Host, shared: tuple[Host, str], name: str) -> None:
+    """Both make the same volumes at once, and others with content of their own; a third run finds all of it."""
+    other, folder = shared
+    content = bytes(range(256)) * (32 << 10)
+    for one in (host, other):
+        one.put(f"{AREA}/{name}-from", content)
+    checksum = "sha256:" + hashlib.sha256(content).hexdigest()
+    same = {"name": "same.raw", "pool": f"{name}p", "source": {"file": f"{AREA}/{name}-from", "checksum": checksum}}
+    seed = {"name": "files.iso", "pool": f"{name}p", "iso": {"files": {"a": "b"}}}
+    tasks = {
+        one: Task("stack", {"volumes": [same, seed, {**same, "name": f"{one.name}.raw"}], "on_error": "continue"})
+        for one in (host, other)
+    }
+    runs = [one.begin(task) for one, task in tasks.items()]
+    outputs = [run.communicate(timeout=300)[0].decode() for run in runs]
+    assert not any("Traceback" in output for output in outputs)
+    for one in (host, other):
+        (done,) = one.play(tasks[one])
+        assert (done.failed, done.changed) == (False, False), done.data
+    names = ["same.raw", f"{host.name}.raw", f"{other.name}.raw"]
+    assert sorted(host.sh(f"ls -A {folder}").split()) == sorted([*names, "files.iso"])
+    digests = host.sh(f"cd {folder} && sha256sum {' '.join(names)}").split()[::2]
+    assert set(digests) == {checksum.partition(":")[2]}

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleet import AREA, Host, Task, until
+from fleet import AREA, LOOK, Host, Task, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,3 +310,87 @@ def test_a_volume_is_uploaded_to_another_host_with_its_holes(host: Host, pool: s
     assert (made.failed, made.changed, again.changed) == (False, True, False), made.data
     assert host.sh(f"cmp {AREA}/{name}-from.raw {AREA}/{name}/a.raw && echo same").strip() == "same"
     assert int(host.sh(f"stat -c %b {AREA}/{name}/a.raw")) * 512 < 4 << 20
+
+
+@pytest.mark.both
+def test_an_image_of_files_is_made_anew_when_they_are_others(host: Host, pool: str, name: str) -> None:
+    files = {"ks.cfg": "rootpw S3cret-one\n", "more/data.json": {"hosts": ["web1"]}}
+    iso: dict[str, Any] = {"name": "answers.iso", "pool": pool, "permissions": {"mode": "0640"}}
+    made = host.converge("volume", **iso, iso={"label": "OEMDRV", "files": files})
+    assert made.run.changes["iso.files"] == (None, ["ks.cfg", "more/data.json"])
+    digest = host.sh(f"sha256sum < {AREA}/{name}/answers.iso")
+    assert host.sh(f"blkid -o value -s LABEL {AREA}/{name}/answers.iso").strip() == "OEMDRV"
+    anew = host.converge("volume", **iso, iso={"label": "OEMDRV", "files": {**files, "ks.cfg": "rootpw S3cret-two\n"}})
+    assert set(anew.run.changes) == {"iso.files"}
+    assert "S3cret" not in host.output
+    assert host.sh(f"strings {AREA}/{name}/answers.iso | grep S3cret").strip() == "rootpw S3cret-two"
+    host.converge("volume", **iso, iso={"label": "OEMDRV", "files": files})
+    assert host.sh(f"sha256sum < {AREA}/{name}/answers.iso") == digest
+    assert host.sh(f"stat -c %a {AREA}/{name}/answers.iso").strip() == "640"
+
+
+def test_a_volume_is_wiped_when_nobody_uses_it(host: Host, pool: str, name: str) -> None:
+    """What is left is empty, and of the same size, format, options and backing volume."""
+    made, over = f"{AREA}/{name}/a.qcow2", f"{AREA}/{name}/over.qcow2"
+    options: dict[str, Any] = {"size": "8 MiB", "lazy_refcounts": True, "permissions": {"mode": "0640"}}
+    host.run("volume", name="a.qcow2", pool=pool, **options)
+    host.run("volume", name="b.raw", pool=pool, size="1 MiB")
+    host.sh(f"qemu-io -c 'write -P 0x6b 0 64k' {made}; printf S3cret > {AREA}/{name}/b.raw")
+    host.run("volume", name="over.qcow2", pool=pool, backing="a.qcow2")
+    host.sh(f"qemu-io -c 'write -P 0x6c 0 64k' {over}")
+    wiped = [Task("volume", {"name": volume, "pool": pool, "state": "wiped"}) for volume in ("over.qcow2", "b.raw")]
+    assert "over.qcow2" in host.refused("volume", name="a.qcow2", pool=pool, state="wiped")
+    before, check, unwritten, run, _other = host.play(LOOK, wiped[0]._replace(check=True), LOOK, *wiped)
+    assert before == unwritten
+    assert not run.failed, run.data
+    assert check.prediction() == run.prediction()
+    assert "read 65536/65536" in host.sh(f"qemu-io -r -c 'read -P 0x6b 0 64k' {over}")
+    assert "verification failed" not in host.sh(f"qemu-io -r -c 'read -P 0x6b 0 64k' {over}")
+    assert host.sh(f"tr -d '\\0' < {AREA}/{name}/b.raw | wc -c").strip() == "0"
+    assert host.sh(f"stat -c %s {AREA}/{name}/b.raw").strip() == str(MIB)
+    host.run("volume", name="over.qcow2", pool=pool, state="absent")
+    assert host.run("volume", name="a.qcow2", pool=pool, state="wiped").changed
+    assert "verification failed" in host.sh(f"qemu-io -r -c 'read -P 0x6b 0 64k' {made}", check=False)
+    host.converge("volume", changed=False, name="a.qcow2", pool=pool, **options)
+    assert host.sh(f"stat -c %a {made}").strip() == "640"
+
+
+def test_a_clone_is_of_another_pool(host: Host, pool: str, name: str) -> None:
+    other = f"{AREA}/{name}-other"
+    host.sh(f"virsh -q pool-create-as {name}o dir --target {other} --build")
+    host.sh(f"qemu-img create -q -f qcow2 {other}/a.qcow2 4M && qemu-io -c 'write -P 0x6b 0 64k' {other}/a.qcow2")
+    host.virsh(f"pool-refresh {name}o")
+    clone: dict[str, Any] = {"name": "a.qcow2", "pool": pool, "clone": "a.qcow2", "clone_pool": f"{name}o"}
+    host.converge("volume", **clone, size="8 MiB")
+    assert image(host, f"{AREA}/{name}/a.qcow2")["virtual-size"] == 8 * MIB
+    assert "verification failed" not in host.sh(f"qemu-io -r -c 'read -P 0x6b 0 64k' {AREA}/{name}/a.qcow2")
+    assert files(host, name) == ["a.qcow2"]
+    host.virsh(f"pool-destroy {name}o")
+
+
+@pytest.mark.both
+def test_a_volume_comes_back_to_the_control_machine(host: Host, pool: str, name: str) -> None:
+    copy = host.scratch / f"{name}-copies" / "a.raw"
+    host.sh(f"truncate -s 64M {AREA}/{name}/a.raw && printf begin | dd conv=notrunc of={AREA}/{name}/a.raw status=none")
+    host.sh(f"printf end | dd status=none conv=notrunc of={AREA}/{name}/a.raw bs=1 seek=40M")
+    host.virsh(f"pool-refresh {pool}")
+    task = Task("volume_fetch", {"name": "a.raw", "pool": pool, "dest": f"{copy.parent}/"})
+    checked, made, again, none = host.play(
+        task._replace(check=True), task, task, Task("volume_fetch", {**task.options, "name": "none"})
+    )
+    assert (checked.failed, checked.changed, checked.diff) == (False, True, made.diff), checked.data
+    assert (made.changed, again.changed, again.diff) == (True, False, "")
+    assert made.data["dest"] == str(copy)
+    digest = hashlib.sha256(copy.read_bytes()).hexdigest()
+    assert made.data["checksum"] == f"sha256:{digest}"
+    assert host.sh(f"sha256sum < {AREA}/{name}/a.raw").split()[0] == digest
+    assert copy.stat().st_blocks * 512 < MIB
+    assert [file.name for file in copy.parent.iterdir()] == ["a.raw"]
+    assert none.failed
+    assert "VIR_ERR_NO_STORAGE_VOL" in none.msg
+
+    guest: dict[str, Any] = {"memory": "64 MiB", "vcpus": 1, "virt_type": "qemu", "state": "running"}
+    host.run("domain", name=f"{name}g", **guest, disks=[{"target": "vda", "volume": "a.raw", "pool": pool}])
+    (used,) = host.play(task)
+    assert used.failed
+    assert f"{name}g runs and writes to it" in used.msg

@@ -83,4 +83,5 @@ def settled(stack: Stack) -> Stack:
         dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
         for item in stack.get("snapshots", [])
     ]
-    return dict(stack, domains=domains, secrets=secrets, snapshots=snapshots)
+    volumes = [dict(item, state="present") if item["state"] == "wiped" else item for item in stack["volumes"]]
+    return dict(stack, domains=domains, secrets=secrets, snapshots=snapshots, volumes=volumes)

@@ -19,11 +19,11 @@ from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from . import act_network, act_pool, act_secret, act_snapshot
 from .connection import Connection, HypervisorError, libvirt
-from .content import fetch, place_bytes, refresh
+from .content import fetch, place_bytes, place_made, refresh, see_newcomer
 from .fetch import BadContent
 from .fingerprints import fingerprinted
 from .note import kept_note
-from .seed import Mark, build_seed
+from .seed import Mark, build_iso
 from .wait import until_awake, until_balloon, until_gone, until_off
 
 Args = Mapping[str, Any]
@@ -104,6 +104,7 @@ def _create_volume(connection: Connection, pool: Any, args: Args) -> None:
         _default_capacity(root, capacity)
     _default_compat(root)
     flags = _preallocation(root, args)
+    see_newcomer(connection, pool, args["name"])
     _anew(pool, lambda: pool.createXML(tree.text_of(root), flags))
 
 
@@ -119,9 +120,14 @@ def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
         tree.put(root, "target/format/@type", form)
     _default_compat(root)
     flags = _preallocation(root, args)
-    created = _anew(pool, lambda: pool.createXMLFrom(tree.text_of(root), volume, flags))
-    if args.get("size") and args["size"] > created.info()[1]:
-        created.resize(args["size"], 0)
+
+    def make(name: str) -> None:
+        root.find("name").text = name
+        created = _anew(pool, lambda: pool.createXMLFrom(tree.text_of(root), volume, flags))
+        if args.get("size") and args["size"] > created.info()[1]:
+            created.resize(args["size"], 0)
+
+    place_made(connection, pool, args["name"], make)
 
 
 def _origin(connection: Connection, args: Args) -> tuple[Any, str, str | None] | None:
@@ -177,10 +183,12 @@ def _too_small(args: Args, capacity: int) -> Exception:
 
 def _seed(connection: Connection, pool: Any, args: Args) -> None:
     content = args["content"]
-    is_text = isinstance(content, str)
-    mark = Mark(args["digest"], args.get("instance", ""), args.get("made", 0))
-    data = content.encode() if is_text else build_seed(content, mark)
-    place_bytes(connection, pool, args["name"], data)
+    if isinstance(content, str):
+        data = content.encode()
+    else:
+        mark = Mark(args["digest"], args.get("instance", ""), args.get("made", 0))
+        data = build_iso(content, mark, args.get("label", ""))
+    place_bytes(connection, pool, args["name"], data, args.get("permissions"))
 
 
 def _resize(connection: Connection, pool: Any, args: Args) -> None:
@@ -203,6 +211,19 @@ def _delete_volume(_connection: Connection, pool: Any, args: Args) -> None:
     if args.get("wipe"):
         volume.wipe(0)
     volume.delete(0)
+
+
+def _wipe_volume(_connection: Connection, pool: Any, args: Args) -> None:
+    """Overwrite what is in a volume. An image of a format is made anew then, as its tables went with its data."""
+    volume = pool.storageVolLookupByName(args["name"])
+    root = tree.parse(volume.XMLDesc(0))
+    volume.wipe(0)
+    if tree.get(root, "target/format/@type") in (None, "raw") and root.find("target/encryption") is None:
+        return
+    for path in ("key", "allocation", "physical", "target/path", "target/timestamps", "backingStore/timestamps"):
+        tree.erase(root, path)
+    volume.delete(0)
+    pool.createXML(tree.text_of(root), 0)
 
 
 def _define_domain(connection: Connection, _domain: Any, args: Args) -> None:
@@ -410,6 +431,7 @@ VERBS: dict[tuple[str, str], Act] = {
     ("volume", "fetch"): fetch,
     ("volume", "seed"): _seed,
     ("volume", "resize"): _resize,
+    ("volume", "wipe"): _wipe_volume,
     ("volume", "delete"): _delete_volume,
     ("domain", "define"): _define_domain,
     ("domain", "fingerprint"): _fingerprint_domain,

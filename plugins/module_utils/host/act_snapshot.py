@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -48,7 +49,14 @@ def _revert(connection: Connection, taken: Taken, args: Args) -> None:
         "running": libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING,
         "paused": libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED,
     }.get(args["power"], 0)
-    taken.domain.revertToSnapshot(taken.snapshot, power)
+    try:
+        taken.domain.revertToSnapshot(taken.snapshot, power)
+    except libvirt.libvirtError as error:
+        # libvirt names the overlay that the guest goes on with by the second, and looks for that name before all else.
+        if "already exists" not in str(error):
+            raise
+        time.sleep(1.1)
+        taken.domain.revertToSnapshot(taken.snapshot, power)
     _look_anew(connection, taken.domain)
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import filecmp
+import functools
+import hashlib
 import os
 import tempfile
 import time
@@ -21,6 +24,15 @@ from .connection import Connection, libvirt
 from .fetch import BadContent, BrokenOff, copy_source, shown
 from .image import check_fits, convert, grow, looked_at, packing, unpack
 from .note import read_note, write_note
+
+# File systems without hard links.
+_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+# What libvirt makes beside the file that holds its lock.
+_ASIDE = ".made"
+# Seconds after which nobody writes to a file any more that does not grow.
+_ABANDONED = 86400
+# Bytes of a name beside which there is room for what tells one such file from another.
+_LONG = 190
 
 
 def fetch(connection: Connection, pool: Any, args: Mapping[str, Any]) -> None:
@@ -79,7 +91,9 @@ def _made_ready(part: IO[bytes], path: str, args: Mapping[str, Any]) -> str:
     return path
 
 
-def place_bytes(connection: Connection, pool: Any, name: str, data: bytes) -> None:
+def place_bytes(
+    connection: Connection, pool: Any, name: str, data: bytes, permissions: Mapping[str, Any] | None = None
+) -> None:
     """Make a volume of these bytes, or replace the one of this name."""
 
     def write(part: IO[bytes], path: str) -> str:
@@ -88,7 +102,7 @@ def place_bytes(connection: Connection, pool: Any, name: str, data: bytes) -> No
         part.flush()
         return path
 
-    _place(connection, pool, {"name": name, "replace": True}, write, "", None)
+    _place(connection, pool, {"name": name, "replace": True, "permissions": permissions}, write, "", None)
 
 
 def _place(
@@ -113,7 +127,7 @@ def _place(
     if not os.path.isdir(directory):
         refresh(pool)  # It fails, and libvirt knows then that the pool is no longer active.
     final = os.path.join(directory, args["name"])
-    with _part(directory, args["name"], tag) as (part, path):
+    with _seen_then(pool), _part(directory, args["name"], tag) as (part, path):
         if os.path.exists(final) and not args.get("replace"):
             _check_made(final, note)
             os.unlink(path)
@@ -122,18 +136,79 @@ def _place(
             _finish(ready_path, args, note)
             if ready_path != path:
                 _forget(path)
-            os.rename(ready_path, final)
+            if args.get("replace"):
+                os.rename(ready_path, final)
+            else:
+                _give_name(ready_path, final, note)
             _sync(directory)
         _clear(directory, args["name"])
+
+
+def _give_name(path: str, final: str, note: Mapping[str, str] | None) -> None:
+    """Give a file its name, unless there is one by now: another host may share the directory, and its locks need not be ours."""
+    try:
+        os.link(path, final)
+    except FileExistsError:
+        _check_made(final, note, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.rename(path, final)
+        return
+    os.unlink(path)
+
+
+def _check_made(final: str, note: Mapping[str, str] | None, ours: str | None = None) -> None:
+    """What another run has made meanwhile is ours if it was made of the same, or is the same as what we made."""
+    found = read_note(final)
+    key = "checksum" if note and note["checksum"] else "from"
+    if found is not None and note is not None and found[1] and found[0].get(key) == note[key]:
+        return
+    if ours is None or not filecmp.cmp(ours, final, shallow=False):
+        raise BadContent(f"{final} has come into being meanwhile and is left as it is")
+
+
+def place_made(connection: Connection, pool: Any, name: str, make: Callable[[str], None]) -> None:
+    """Let libvirt make a volume, which takes a while, under another name, so that no partial file ever has its own.
+
+    make: makes a volume of the name that it is given. Where that cannot be renamed, it is the volume's own.
+    """
+    directory = _directory(pool) if connection.is_local else None
+    if directory is None:
+        make(name)
+        return
+    if not os.path.isdir(directory):
+        refresh(pool)
+    final = os.path.join(directory, name)
+    with _seen_then(pool), _part(directory, name, "") as (_held_part, path):
+        if os.path.exists(final):
+            raise BadContent(f"{final} has come into being meanwhile and is left as it is")
+        aside = path + _ASIDE
+        # What a run that was killed has left; we hold its lock.
+        _forget(aside)
+        make(os.path.basename(aside))
+        _give_name(aside, final, None)
+        _forget(path)
+        _sync(directory)
+
+
+@contextmanager
+def _seen_then(pool: Any) -> Iterator[None]:
+    """Let libvirt see what is in a pool after this, also what came into being there meanwhile and stopped us."""
+    try:
+        yield
+    except BadContent:
+        with contextlib.suppress(libvirt.libvirtError):
+            refresh(pool)
+        raise
     refresh(pool)
 
 
-def _check_made(final: str, note: Mapping[str, str] | None) -> None:
-    """What another run has made meanwhile is ours if it was made of the same."""
-    found = read_note(final)
-    key = "checksum" if note and note["checksum"] else "from"
-    if found is None or note is None or not found[1] or found[0].get(key) != note[key]:
-        raise BadContent(f"{final} has come into being meanwhile and is left as it is")
+def see_newcomer(connection: Connection, pool: Any, name: str) -> None:
+    """Let libvirt see a file that came into being beside it: what makes some images would write over it."""
+    directory = _directory(pool) if connection.is_local else None
+    if directory is not None and os.path.lexists(os.path.join(directory, name)):
+        refresh(pool)
 
 
 def _finish(path: str, args: Mapping[str, Any], note: Mapping[str, str] | None) -> None:
@@ -168,7 +243,7 @@ def _part(directory: str, name: str, tag: str) -> Iterator[Any]:
 
     tag: of the content that it is the beginning of; what broke off is kept then.
     """
-    path = os.path.join(directory, f".{name}.{tag}.part" if tag else f".{name}.part")
+    path = os.path.join(directory, part_name(name, tag))
     with _held(path) as part:
         try:
             yield part, path
@@ -183,17 +258,42 @@ def _part(directory: str, name: str, tag: str) -> Iterator[Any]:
             _forget(path)
             raise
         finally:
-            for stage in (".unpacked", ".unpacked.converted", ".converted"):
+            for stage in (".unpacked", ".unpacked.converted", ".converted", _ASIDE):
                 _forget(path + stage)
 
 
+def part_name(name: str, tag: str) -> str:
+    """The name of the file in which a volume's content is on its way on this host."""
+    return ".".join((_stem(name), *([tag] if tag else ()), _this_host(), "part"))
+
+
+def _stem(name: str) -> str:
+    """How the names of such files begin. A long name is told by its digest: a file's name has 255 bytes."""
+    return "." + (name if len(name.encode()) < _LONG else hashlib.sha256(name.encode()).hexdigest())
+
+
+@functools.cache
+def _this_host() -> str:
+    """What tells this host from others that share a directory with it."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            machine = file.read().strip()
+    except OSError:
+        machine = ""
+    return hashlib.sha256(f"{machine}/{os.uname().nodename}".encode()).hexdigest()[:8]
+
+
 def _clear(directory: str, name: str) -> None:
-    """Take away what other content of this volume has left on its way, unless somebody is still at it."""
+    """Take away what other content of this volume has left on its way, unless somebody is still at it. Whether another host
+    is, a lock may not tell, but the time does.
+    """
     for entry in os.listdir(directory):
-        if not (entry.startswith(f".{name}.") and entry.endswith(".part")):
+        if not (entry.startswith(f"{_stem(name)}.") and entry.endswith(".part")):
             continue
         path = os.path.join(directory, entry)
         with contextlib.suppress(OSError), open(path, "r+b") as part:
+            if not entry.endswith(f".{_this_host()}.part") and time.time() - os.stat(path).st_mtime < _ABANDONED:
+                continue
             fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
 
@@ -223,19 +323,20 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
     part.seek(0, os.SEEK_END)
     length = part.tell()
     part.seek(0)
+    # libvirt renames no volume. Where volumes are files, a copy that the hypervisor makes by itself is next to it.
+    is_file = tree.parse(pool.XMLDesc(0)).get("type") in DIRECTORY_POOLS
+    aside = f".{name}.part" if is_file else name
     root = tree.element("volume")
-    root.append(tree.element("name", name))
+    root.append(tree.element("name", aside))
     for key, value in (args.get("permissions") or {}).items():
         if value is not None:
             tree.put(root, f"target/permissions/{key}", str(value))
     root.append(tree.element("capacity", str(length), unit="bytes"))
     root.append(tree.element("allocation", "0", unit="bytes"))
     tree.put(root, "target/format/@type", "raw")
-    volume = _existing(pool, name) if args.get("replace") else None
-    if volume is not None and volume.info()[1] != length:
-        volume.delete(0)
-        volume = None
-    volume = volume or pool.createXML(tree.text_of(root), 0)
+    for left in {aside, name} if args.get("replace") and not is_file else {aside} - {name}:
+        _delete_existing(pool, left)
+    volume = pool.createXML(tree.text_of(root), 0)
     stream = connection.open.newStream(0)
     fd = part.fileno()
     os.lseek(fd, 0, os.SEEK_SET)
@@ -243,6 +344,12 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
         volume.upload(stream, 0, length, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
         stream.sparseSendAll(lambda _stream, count, source: os.read(source, count), _section, _skip, fd)
         stream.finish()
+        if is_file:
+            if args.get("replace"):
+                _delete_existing(pool, name)
+            root.find("name").text = name
+            pool.createXMLFrom(tree.text_of(root), volume, 0)
+            volume.delete(0)
     except BaseException:
         volume.delete(0)
         raise
@@ -268,13 +375,12 @@ def _skip(_stream: Any, length: int, fd: int) -> int:
     return os.lseek(fd, length, os.SEEK_CUR)
 
 
-def _existing(pool: Any, name: str) -> Any:
+def _delete_existing(pool: Any, name: str) -> None:
     try:
-        return pool.storageVolLookupByName(name)
+        pool.storageVolLookupByName(name).delete(0)
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
-            return None
-        raise
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
 
 
 def refresh(pool: Any, deadline: float = 120) -> None:

@@ -71,7 +71,7 @@ def _copy_file(source: Mapping[str, Any], part: IO[bytes]) -> None:
     part.truncate(0)
     with _opened(source, 0, None) as answer:
         end = answer.length or 0
-        for begin, hole in _data(answer.stream.fileno(), end):
+        for begin, hole in data_ranges(answer.stream.fileno(), end):
             answer.stream.seek(begin)
             part.seek(begin)
             count = begin
@@ -84,9 +84,8 @@ def _copy_file(source: Mapping[str, Any], part: IO[bytes]) -> None:
     part.truncate(end)
 
 
-def _data(fd: int, end: int) -> Iterator[tuple[int, int]]:
-    """The ranges of a file in which there is data: begin and end in bytes."""
-    at = 0
+def data_ranges(fd: int, end: int, at: int = 0) -> Iterator[tuple[int, int]]:
+    """The ranges of a file, from one byte to another, in which there is data: begin and end in bytes."""
     while at < end:
         try:
             at = os.lseek(fd, at, os.SEEK_DATA)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cloud-init seeds: an ISO image whose bytes depend on its content alone, and which says what is in it; Ignition configs."""
+"""ISO images whose bytes depend on their content alone, and which say what is in them: cloud-init seeds and others; Ignition configs."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Mark(NamedTuple):
     made: int = 0
 
 
-def build_seed(files: Mapping[str, str], mark: Mark) -> bytes:
-    """A NoCloud seed (volume label CIDATA, with Rock Ridge and Joliet names) of these files.
+def build_iso(files: Mapping[str, str], mark: Mark, label: str) -> bytes:
+    """An ISO image of these files, with Rock Ridge and Joliet names; names may have folders in them.
 
     Raises MissingLibrary without pycdlib.
     """
@@ -58,9 +58,10 @@ def build_seed(files: Mapping[str, str], mark: Mark) -> bytes:
             told = f"{_MARK}{mark.digest}" + (f" instance:{mark.instance}" if mark.instance else "")
             told += f" made:{mark.made}" if mark.made else ""
             image = pycdlib.PyCdlib()
-            image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata", app_use=told)
+            image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=label, app_use=told)
+            folders = _add_folders(image, files)
             for number, name in enumerate(sorted(files)):
-                _add(image, number, name, files[name])
+                _add(image, number, name, files[name], folders)
             target = io.BytesIO()
             image.write_fp(target)
             image.close()
@@ -70,14 +71,28 @@ def build_seed(files: Mapping[str, str], mark: Mark) -> bytes:
     return target.getvalue()
 
 
-def _add(image: Any, number: int, name: str, text: str) -> None:
+def _add_folders(image: Any, files: Mapping[str, str]) -> dict[str, str]:
+    """Make the folders of these files. Returns their paths in plain ISO 9660, which has no such names, by name."""
+    parts = [name.split("/") for name in files]
+    names = sorted({"/".join(some[:count]) for some in parts for count in range(1, len(some))})
+    found = {"": ""}
+    for number, name in enumerate(names):
+        above, _slash, last = name.rpartition("/")
+        found[name] = f"{found[above]}/DIR{number}"
+        image.add_directory(found[name], rr_name=last, joliet_path="/" + name)
+    return found
+
+
+def _add(image: Any, number: int, name: str, text: str, folders: Mapping[str, str]) -> None:
     data = text.encode("utf-8")
-    image.add_fp(io.BytesIO(data), len(data), f"/FILE{number}.;1", rr_name=name, joliet_path="/" + name)
+    above, _slash, last = name.rpartition("/")
+    place = f"{folders[above]}/FILE{number}.;1"
+    image.add_fp(io.BytesIO(data), len(data), place, rr_name=last, joliet_path="/" + name)
 
 
 def mark_of(connection: Connection, volume: Any, path: str) -> Mark:
-    """What a volume says of its content, by its name a seed or an Ignition config; nothing for any other."""
-    if path.endswith("-seed.iso"):
+    """What a volume says of its content, by its name an ISO image or an Ignition config; nothing for any other."""
+    if path.endswith(".iso"):
         found = _FOUND.search(_read(connection, volume, path, _DESCRIPTOR, _LENGTH))
         if found is None:
             return Mark()

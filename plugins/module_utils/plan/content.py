@@ -24,9 +24,10 @@ _ENDS = {".qcow2": "qcow2", ".raw": "raw", ".iso": "raw", ".vmdk": "vmdk", ".vdi
 def check_source(declared: Declared, where: str, problems: Problems) -> None:
     """Note what is wrong with where a volume's content comes from."""
     source = declared.get("source") or {}
-    given = [name for name in ("source", "clone", "backing", "content") if declared.get(name)]
+    given = [name for name in ("source", "clone", "backing", "iso", "content") if declared.get(name)]
     if len(given) > 1:
-        problems.add(where, "{} exclude each other".format(" and ".join(given)))
+        words = {"content": "being the seed or config of a guest"}
+        problems.add(where, "{} exclude each other".format(" and ".join(words.get(name, name) for name in given)))
     # A local file that was brought here is a file as well.
     named = [name for name in ("url", "local", "file") if source.get(name)]
     if declared.get("source") is not None and len(named) != 1 and named != ["local", "file"]:

@@ -10,16 +10,21 @@ from typing import Any
 
 from .. import tree
 from .activity import Activity, settle
-from .current import Pool
+from .current import DIRECTORY_POOLS, Pool
 from .identity import derived_uuid
 from .objects import Wanted, changes_of, check_uuid, overlaid
 from .overlay import Edit
 from .plan import Change, ObjectPlan, Step
 from .site import Site
 from .users import users_of
+from .values import VALUES
 
 # Kinds of pool whose definition has a place on the host (storagepool.rng).
 NEED_PATH = frozenset(("dir", "fs", "netfs", "disk", "iscsi", "scsi", "mpath", "vstorage"))
+# Directories of the system's own: a pool has its permissions set, its files listed as volumes, and file systems mounted on it.
+_SYSTEM = frozenset(
+    ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var")
+)
 PERMISSIONS = frozenset(f"target/permissions/{name}" for name in ("mode", "owner", "group"))
 
 
@@ -45,6 +50,8 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
             # So does libvirt (storage_conf.c), but its schema wants to be told.
             tree.put(root, "target/path", "/dev/" + (tree.get(root, "source/name") or name))
         _check(want, root, before_uuid if current else None, site)
+        if any(edit.path == "target/path" for edit in edits) or current is None:
+            _check_place(want, root, site)
         if edits or activity.lacks_definition(declared):
             xml = tree.text_of(root)
             changes.extend(changes_of(edits, want.rules, None if current else "create"))
@@ -104,6 +111,12 @@ def _new(name: str, site: Site) -> tree.Element:
     root.append(tree.element("name", name))
     root.append(tree.element("uuid", derived_uuid(site.host.identity, "pool", name)))
     return root
+
+
+def _check_place(want: Wanted, root: tree.Element, site: Site) -> None:
+    path = VALUES["path"].same(tree.get(root, "target/path") or "")
+    if root.get("type") in DIRECTORY_POOLS and str(path).replace("//", "/") in _SYSTEM:
+        site.problems.add(want.where + ": path", f"{path} is a directory of the system; use one below it")
 
 
 def _check(want: Wanted, root: tree.Element, uuid: str | None, site: Site) -> None:

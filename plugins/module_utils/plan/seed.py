@@ -31,6 +31,7 @@ FILES = {
     "network_config": "network-config",
     "vendor_data": "vendor-data",
 }
+LABEL = "cidata"
 # Where Ignition looks (https://coreos.github.io/ignition/supported-platforms, "qemu").
 ENTRY = "opt/com.coreos/config"
 IGNITION = "-ignition.json"
@@ -82,7 +83,7 @@ def _seed(cloud_init: Mapping[str, Any], guest: str, uuid: str, current: Volume 
             # A chain: an instance that was there before would find its work done, even with the content of then.
             instance = hashlib.sha256(f"{instance}\n{digest}".encode()).hexdigest()[:8]
     files = seed_files(cloud_init, guest, f"{uuid}-{instance}" if instance else uuid)
-    return {"content": files, "digest": digest, "instance": instance, "made": made}
+    return {"content": files, "digest": digest, "instance": instance, "made": made, "label": LABEL}
 
 
 def seed_waits(declared: Declared, owned: Owned) -> tuple[Change, ...]:
@@ -141,21 +142,21 @@ def seed_files(cloud_init: Mapping[str, Any], name: str, instance: str) -> dict[
     if isinstance(meta, Mapping):
         meta = {"instance-id": instance, "local-hostname": name, **meta}
     files = {
-        "meta-data": _yaml(meta),
+        "meta-data": as_text(meta),
         "user-data": _cloud_config({} if cloud_init.get("user_data") is None else cloud_init["user_data"]),
     }
     if cloud_init.get("network_config") is not None:
-        files["network-config"] = _yaml(cloud_init["network_config"])
+        files["network-config"] = as_text(cloud_init["network_config"])
     if cloud_init.get("vendor_data") is not None:
         files["vendor-data"] = _cloud_config(cloud_init["vendor_data"])
     return files
 
 
 def _cloud_config(value: Any) -> str:
-    return value if isinstance(value, str) else "#cloud-config\n" + _yaml(value)
+    return value if isinstance(value, str) else "#cloud-config\n" + as_text(value)
 
 
-def _yaml(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A text as it is. JSON is YAML, and needs no library on the host."""
     return value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -181,7 +182,7 @@ def with_ignition(declared: Declared, root: tree.Element | None, where: str, sit
     _check_config(config, where + ".config", site.problems)
     volume: Declared = {"name": name, "pool": pool}
     if site.volume(pool, name) is None or ignition.get("on_change") != "ignore":
-        text = _yaml(config)
+        text = as_text(config)
         volume.update({"content": text, "digest": seed_digest(text)})
     site.imply(volume)
     entry = {"name": ENTRY, "file": site.volume_path(pool, name)}
@@ -215,11 +216,13 @@ def ignition_name(guest: str, root: tree.Element | None) -> str:
 
 def seed_args(volume: Declared) -> dict[str, Any]:
     """The arguments of the step that writes a volume's content."""
-    return {name: volume[name] for name in ("content", "digest", "instance", "made") if volume.get(name)}
+    return {name: volume[name] for name in ("content", "digest", "instance", "made", "label") if volume.get(name)}
 
 
 def content_told(volume: Declared, current: Volume) -> Change:
     """The change of a volume's content, without what stands in it."""
+    if volume.get("iso") is not None:
+        return Change("iso.files", "other files", sorted(volume["content"]), "restart")
     if isinstance(volume["content"], str):
         return Change("content", "another config", "the declared config", "restart")
     again = " as a new instance" if volume.get("instance", "") != current.instance else ""

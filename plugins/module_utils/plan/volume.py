@@ -16,6 +16,7 @@ from .content import check_source, content_change, format_of, promised
 from .current import Volume
 from .document import declared_document
 from .image import QCOW2, check_making, check_values, made_otherwise, permission_edits
+from .iso import check_iso, content_of_iso
 from .objects import changes_of
 from .plan import Change, Id, ObjectPlan, Step
 from .problem import Problems
@@ -47,7 +48,12 @@ def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
         return _absent(declared, current, where, site)
     if not known:
         site.problems.add(where + ": pool", "pool {} is neither there nor declared".format(declared["pool"]))
+    if declared["state"] == "wiped":
+        return _wiped(declared, current, where, site)
     check_source(declared, where, site.problems)
+    if declared.get("iso") is not None:
+        check_iso(declared, where, site.problems)
+        declared = content_of_iso(declared)
     check_values(declared, where, site.problems)
     if current is None:
         return _create(declared, where, site)
@@ -92,7 +98,7 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     check_making(declared, form, where, site)
     if declared.get("content") is not None:
         verb = "seed"
-        args.update(seed_args(declared))
+        args.update(seed_args(declared), permissions=_permissions(declared, where, site))
     elif declared.get("source"):
         verb = "fetch"
         args.update(_fetched(declared, size, where, site))
@@ -106,6 +112,8 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     changes = [Change("state", "absent", "present", "create")]
     told = [name for name in TOLD if declared.get(name) is not None]
     changes.extend(Change(name, None, _shown(_told(declared[name])), "create") for name in told)
+    if declared.get("iso") is not None:
+        changes.append(Change("iso.files", None, sorted(declared["content"]), "create"))
     return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
 
 
@@ -116,11 +124,17 @@ def _fetched(declared: Declared, size: int | None, where: str, site: Site) -> di
     if args["cluster_size"] is not None:
         with contextlib.suppress(ValueError):
             args["cluster_size"] = values.size_bytes(str(args["cluster_size"]))
-    permissions = tree.parse(_document(declared, "", where, site)).find("target/permissions")
-    if permissions is not None:
-        told = {node.tag: node.text for node in permissions}
-        args["permissions"] = {**told, **{name: int(told[name]) for name in ("owner", "group") if name in told}}
+    args["permissions"] = _permissions(declared, where, site)
     return args
+
+
+def _permissions(declared: Declared, where: str, site: Site) -> dict[str, Any] | None:
+    """The permissions of a new volume's file, None when nothing is declared of them."""
+    permissions = tree.parse(_document(declared, "", where, site)).find("target/permissions")
+    if permissions is None:
+        return None
+    told = {node.tag: node.text for node in permissions}
+    return {**told, **{name: int(told[name]) for name in ("owner", "group") if name in told}}
 
 
 def _told(value: Any) -> Any:
@@ -188,7 +202,8 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
     _check_backing(declared, current, where, site)
     if declared.get("content") is not None and declared["digest"] != current.digest:
         changes.append(content_told(declared, current))
-        steps.append(Step("seed", dict(args, **seed_args(declared)), f"make {where} anew"))
+        permissions = _permissions(declared, where, site)
+        steps.append(Step("seed", dict(args, **seed_args(declared), permissions=permissions), f"make {where} anew"))
     pending = made_otherwise(declared, current.xml)
     change, waits = content_change(declared, current, site)
     pending += (waits,) if waits else ()
@@ -259,12 +274,27 @@ def _absent(declared: Declared, current: Volume | None, where: str, site: Site) 
     if current is None and declared["name"] not in getattr(site.host.pools.get(declared["pool"]), "volumes", {}):
         return _plan(declared, [], [], set(), "absent")
     if current is not None:
-        for user in users_of(current.path, site):
-            site.problems.add(where, f"is used by {user} and is not deleted")
+        _check_unused(current, where, "deleted", site)
     args = {"pool": declared["pool"], "name": declared["name"]}
     wipe = bool(declared.get("wipe"))
     step = Step("delete", dict(args, wipe=True) if wipe else args, f"{'wipe and delete' if wipe else 'delete'} {where}")
     return _plan(declared, [Change("state", "present", "absent", "delete")], [step], set(), "absent")
+
+
+def _wiped(declared: Declared, current: Volume | None, where: str, site: Site) -> ObjectPlan:
+    if current is None:
+        site.problems.add(where, "is not there; a volume is wiped only when it is")
+        return _plan(declared, [], [], set())
+    _check_unused(current, where, "wiped", site)
+    if current.xml and tree.parse(current.xml).find("target/encryption") is not None:
+        site.problems.add(where, "is encrypted, and could not be made anew; declare it absent with wipe, then present")
+    args = {"pool": declared["pool"], "name": declared["name"]}
+    return _plan(declared, [Change("state", "present", "wiped", "live")], [Step("wipe", args, f"wipe {where}")], set())
+
+
+def _check_unused(current: Volume, where: str, act: str, site: Site) -> None:
+    for user in users_of(current.path, site):
+        site.problems.add(where, f"is used by {user} and is not {act}")
 
 
 def backing_order(declared: Mapping[tuple[str, str], Declared], problems: Problems) -> list[Declared]:

@@ -12,6 +12,7 @@ from .nwfilter import NWFILTER
 from .pool import POOL
 from .secret import SECRET
 from .snapshot import SNAPSHOT
+from .table import rows
 from .volume import VOLUME
 
 KINDS: tuple[Kind, ...] = (SECRET, NWFILTER, POOL, NETWORK, VOLUME, DOMAIN)
@@ -49,6 +50,21 @@ INFO = CONNECTION + tuple(
     )
     for kind in KINDS
 )
+
+FETCH = CONNECTION + rows("""
+- name  name  -  required
+    Name of the volume.
+- pool  name  -  default=default
+    Pool of the volume.
+- dest  path  -  required
+    The file of the control machine. One that ends in V(/), or is a folder, gets a file of the volume's name in it. Folders are made.
+- piece  dict  -
+    How a piece of the volume is asked for. It is not meant to be used in a play.
+    - begin  int  -  required
+        Where it begins, in bytes.
+    - path  path  -  required
+        The file, on the machine that the module runs on, that it is written to.
+""")
 
 
 def module_fields(kind: Kind) -> tuple[Field, ...]:

@@ -83,6 +83,14 @@ FIELDS = rows("""
         How the content is compressed. Left out, the content itself tells.
     - validate_certs  bool  -  create
         Whether the server has to prove who it is. It has to when left out.
+- iso  dict  -  create
+    Files for an ISO image, which the volume is then, the same bytes for the same files. It is made anew when they are others; its
+    name ends in C(.iso).
+    - files  raw  -  create required secret
+        A mapping of names, with V(/) for those in folders, to what stands in them: a text, or a mapping or list that is written as JSON
+        (YAML is as well). Never shown.
+    - label  line  -  create
+        Label of the image, of up to 16 characters (V(cidata), V(OEMDRV)). It has none when left out.
 - clone  name  -  create
     Name of a volume that is copied.
 - clone_pool  name  -  create
@@ -93,8 +101,10 @@ FIELDS = rows("""
     Pool of O(backing); O(pool) when left out.
 - xml  text  -  create
     libvirt's own volume XML for a new volume; typed fields win over it.
-- state  text  -  live =present|absent default=present
-    V(absent) deletes the volume and its data, and refuses while a guest or another volume uses it.
+- state  text  -  live =present|absent|wiped default=present
+    V(absent) deletes the volume and its data, and refuses while a guest or another volume uses it. V(wiped) overwrites the data of a
+    volume that is there, each time that it is asked, and leaves an empty one of the same size, format and backing volume; it refuses as
+    V(absent) does.
 - wipe  bool  -  live
     Whether O(state=absent) overwrites the data before it is deleted. It takes as long as the disk needs.
 """)

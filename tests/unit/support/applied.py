@@ -145,6 +145,8 @@ def _with_volume(pools: Mapping[str, Pool], pool: str, name: str, verb: str, arg
     elif verb == "resize":
         assert before is not None
         volumes[name] = before._replace(capacity=args["size"])
+    elif verb == "wipe":
+        assert before is not None
     elif verb == "permit":
         assert before is not None
         volumes[name] = before._replace(xml=_permitted(before.xml, args))
