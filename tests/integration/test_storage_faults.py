@@ -65,7 +65,7 @@ def test_the_directory_of_a_pool_is_gone(host: Host, pool: str, name: str) -> No
 
 @pytest.fixture
 def shared(host: Host, lab: Lab, name: str) -> Iterator[tuple[Host, str]]:
-    """Another host, and a directory that both have. It is mounted there through ssh, so that no lock of one holds on the other."""
+    """Another host, and a directory that both have, mounted there through ssh: no lock of one holds on the other."""
     other = next(one for one in lab.hosts.values() if one is not host)
     make_ready(other)
     other.sh("command -v sshfs || DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends sshfs")

@@ -37,6 +37,8 @@ HOST = host_of(
     }
 )
 SECRET = "s3cret-that-nobody-reads"
+# Acts, with the states that they lead to.
+SETTLED = {"restarted": "running", "reset": "running", "wiped": "present"}
 
 ANYTHING = st.fixed_dictionaries(
     {},
@@ -65,7 +67,7 @@ def test_every_declaration_is_planned_or_declined_and_once_carried_out_leaves_no
     after = applied(HOST, plan)
     for items in stack.values():
         for item in items:
-            item["state"] = "running" if item["state"] in ("restarted", "reset") else item["state"]
+            item["state"] = SETTLED.get(item["state"], item["state"])
             if "set_value" in item:
                 item["set_value"] = "if_needed"
     again = plan_stack(stack, after)

@@ -14,25 +14,40 @@ from .site import Declared, Site
 from .users import users_of
 
 _ALGORITHMS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
-_URL = re.compile(r"^(https?|ftp)://[^/]|^file:///", re.IGNORECASE)
+_URL = re.compile(
+    r"^(?:https?|ftp)://(?:[^/@\s]*@)?(?:\[[0-9a-f:.]+\]|[^/?#:@\s\[\]]+)(?::(?P<port>\d{1,5}))?(?:[/?#]\S*)?$|^file:///\S",
+    re.IGNORECASE,
+)
+_PORTS = 65535
 _CHECKSUM = re.compile(r"^([a-z0-9]+):([0-9a-fA-F]+)$")
 _PACKED = re.compile(r"\.(gz|bz2|xz|zst)$")
 # Formats that the end of a name tells.
 _ENDS = {".qcow2": "qcow2", ".raw": "raw", ".iso": "raw", ".vmdk": "vmdk", ".vdi": "vdi", ".vhdx": "vhdx"}
 
 
+SEED = "being the seed or config of a guest"
+# What an image of files, and a seed, say of themselves: these are for other kinds of volume.
+_STRANGE = ("format", "size", "allocation", "preallocation", "encryption", "nocow", "xml")
+
+
 def check_source(declared: Declared, where: str, problems: Problems) -> None:
     """Note what is wrong with where a volume's content comes from."""
     source = declared.get("source") or {}
-    given = [name for name in ("source", "clone", "backing", "iso", "content") if declared.get(name)]
+    given = [name for name in ("source", "clone", "backing", "iso") if declared.get(name)]
     if len(given) > 1:
-        words = {"content": "being the seed or config of a guest"}
-        problems.add(where, "{} exclude each other".format(" and ".join(words.get(name, name) for name in given)))
+        problems.add(where, "{} exclude each other".format(" and ".join(given)))
+    whole = SEED if declared.get("content") is not None else "iso" if declared.get("iso") is not None else None
+    if whole is not None:
+        options = (*_STRANGE, *(given if whole == SEED else ()))
+        for option in options:
+            if declared.get(option) not in (None, "off"):
+                problems.add(f"{where}: {option}", f"does not go with {whole}")
     # A local file that was brought here is a file as well.
     named = [name for name in ("url", "local", "file") if source.get(name)]
     if declared.get("source") is not None and len(named) != 1 and named != ["local", "file"]:
         problems.add(where + ": source", "needs one of url, file and local")
-    if source.get("url") and not _URL.match(source["url"]):
+    url = _URL.match(source["url"]) if source.get("url") else None
+    if source.get("url") and (url is None or int(url["port"] or 0) > _PORTS):
         problems.add(where + ": source.url", "{!r} is no http, https, ftp or file URL".format(source["url"]))
     if source.get("file") and not source["file"].startswith("/"):
         problems.add(where + ": source.file", "{!r} is not an absolute path".format(source["file"]))

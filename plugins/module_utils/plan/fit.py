@@ -298,6 +298,8 @@ def _cpus_at(root: tree.Element, path: str) -> frozenset[int]:
 def _memory_misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, str]]:
     total, memory = _numa_memory(root), tree.find(root, "memory")
     size = None if memory is None else size_at(memory, "KiB")
+    if size == 0 and document.find("memory") is not None:
+        yield "memory", "is nothing; a guest needs some"
     if total and size is not None and size != total:
         yield (
             "memory",

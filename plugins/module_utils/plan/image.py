@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .. import tree
@@ -21,6 +22,8 @@ from .site import Declared, Site
 QCOW2 = ("compat", "cluster_size", "lazy_refcounts", "extended_l2")
 """Options of qcow2 alone."""
 _SMALLEST, _LARGEST = 512, 2 << 20
+# The number that means no change (chown(2)).
+_NOBODY = (1 << 32) - 1
 _PERMISSIONS = "target/permissions"
 
 
@@ -43,6 +46,7 @@ def check_making(declared: Declared, form: str, where: str, site: Site) -> None:
 
 def check_values(declared: Declared, where: str, problems: Problems) -> None:
     """Note what is wrong with the options of an image, whether it is there or not."""
+    check_owner(declared.get("permissions") or {}, where + ": permissions", problems)
     if declared.get("cluster_size") is None:
         return
     try:
@@ -51,6 +55,13 @@ def check_values(declared: Declared, where: str, problems: Problems) -> None:
         return  # The document's problem, which says so.
     if not _SMALLEST <= size <= _LARGEST or size & (size - 1):
         problems.add(where + ": cluster_size", "is no power of two from 512 bytes to 2 MiB")
+
+
+def check_owner(permissions: Mapping[str, Any], where: str, problems: Problems) -> None:
+    """Note what is no number of a user or group."""
+    for name in ("owner", "group"):
+        if permissions.get(name) is not None and not 0 <= permissions[name] < _NOBODY:
+            problems.add(f"{where}.{name}", f"{permissions[name]} is no user's or group's number")
 
 
 def _check_preallocation(declared: Declared, form: str, where: str, problems: Problems) -> None:

@@ -16,17 +16,12 @@ from .site import Declared
 
 # Joliet has names of 64 characters and a label of 16 (ECMA-119 with Microsoft's Joliet 1.0); ISO 9660 has eight levels.
 _LONGEST, _LABEL, _DEEPEST = 64, 16, 8
-# What an image of files says of itself; the rest is for other kinds of volume.
-_STRANGE = ("format", "size", "allocation", "preallocation", "encryption", "nocow", "xml")
 
 
 def check_iso(declared: Declared, where: str, problems: Problems) -> None:
     """Note what is wrong with the files of an image. What stands in them is not told."""
     if not declared["name"].endswith(".iso"):
         problems.add(where + ": name", "has to end in .iso, as it is an ISO image")
-    for option in _STRANGE:
-        if declared.get(option) not in (None, "off"):
-            problems.add(f"{where}: {option}", "does not go with iso")
     where += ": iso"
     label = declared["iso"].get("label") or ""
     if len(label) > _LABEL or not label.isascii():

@@ -18,10 +18,11 @@ from .activity import Activity, settle
 from .current import Network
 from .identity import derived_uuid
 from .objects import Wanted, changes_of, check_uuid, fingerprint_step, overlaid, owned_after, running, undeclared
-from .overlay import ABSENT
+from .overlay import ABSENT, Edit
 from .plan import Change, ObjectPlan, Step
 from .reservations import reserve
 from .site import Reservation, Site, subnet_of
+from .subnets import collisions, misfits
 from .updates import as_it_runs, live_updates
 
 
@@ -47,6 +48,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     check_uuid(want, root, uuid, site)
     for problem in _outside(root) + _misplaced(root, want.document):
         site.problems.add(want.where, problem)
+    _check_addresses(want, declared, root, current, edits, site)
     reservations = [item for item in site.reservations if item.network == name]
     reserved, problems = reserve(root, reservations, owned)
     for problem in problems:
@@ -88,6 +90,25 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
         {"attached": current.attached if current else ()},
         current.inactive if current and current.persistent else None,
     )
+
+
+def _check_addresses(
+    want: Wanted,
+    declared: Mapping[str, Any],
+    root: tree.Element,
+    current: Network | None,
+    edits: list[Edit],
+    site: Site,
+) -> None:
+    """Note addresses that do not fit, where they are new or the network is to be started: what runs already is left."""
+    known = misfits(tree.only_read(current.inactive)) if current and edits else []
+    found = [problem for problem in misfits(root) if problem not in known] if edits else []
+    starts = declared["state"] == "active" and not (current and current.live)
+    moves = current is not None and current.live and any(edit.path.startswith(("ip", "bridge")) for edit in edits)
+    if starts or moves:
+        found += collisions(declared["name"], root, site)
+    for problem in found:
+        site.problems.add(want.where, problem)
 
 
 def _restart(current: Network) -> Step:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +13,12 @@ from .. import tree
 from .activity import Activity, settle
 from .current import DIRECTORY_POOLS, Pool
 from .identity import derived_uuid
+from .image import check_owner
 from .objects import Wanted, changes_of, check_uuid, overlaid
 from .overlay import Edit
 from .plan import Change, ObjectPlan, Step
 from .site import Site
 from .users import users_of
-from .values import VALUES
 
 # Kinds of pool whose definition has a place on the host (storagepool.rng).
 NEED_PATH = frozenset(("dir", "fs", "netfs", "disk", "iscsi", "scsi", "mpath", "vstorage"))
@@ -51,7 +52,8 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
             tree.put(root, "target/path", "/dev/" + (tree.get(root, "source/name") or name))
         _check(want, root, before_uuid if current else None, site)
         if any(edit.path == "target/path" for edit in edits) or current is None:
-            _check_place(want, root, site)
+            _check_place(want, root, name, site)
+        check_owner(declared.get("permissions") or {}, want.where + ": permissions", site.problems)
         if edits or activity.lacks_definition(declared):
             xml = tree.text_of(root)
             changes.extend(changes_of(edits, want.rules, None if current else "create"))
@@ -113,10 +115,21 @@ def _new(name: str, site: Site) -> tree.Element:
     return root
 
 
-def _check_place(want: Wanted, root: tree.Element, site: Site) -> None:
-    path = VALUES["path"].same(tree.get(root, "target/path") or "")
-    if root.get("type") in DIRECTORY_POOLS and str(path).replace("//", "/") in _SYSTEM:
-        site.problems.add(want.where + ": path", f"{path} is a directory of the system; use one below it")
+def _check_place(want: Wanted, root: tree.Element, name: str, site: Site) -> None:
+    path = tree.get(root, "target/path")
+    if not path or root.get("type") not in DIRECTORY_POOLS:
+        return
+    place = posixpath.normpath("/" + path.lstrip("/"))
+    if place in _SYSTEM:
+        site.problems.add(want.where + ": path", f"{place} is a directory of the system; use one below it")
+    for other in sorted({*site.host.pools, *site.pools} - {name}):
+        # Of two that are declared together, it is told once.
+        if (
+            site.knows("pool", other)
+            and site.pool_directory(other) == place
+            and not (other in site.pools and name < other)
+        ):
+            site.problems.add(want.where + ": path", f"{place} is that of pool {other} as well")
 
 
 def _check(want: Wanted, root: tree.Element, uuid: str | None, site: Site) -> None:

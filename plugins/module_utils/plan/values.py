@@ -30,6 +30,9 @@ _MODE = re.compile(r"^0?[0-7]{3}$")
 _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
+_LARGEST = (1 << 63) - 1
+
+
 def size_bytes(text: str) -> int:
     """A size with its unit in bytes, rounded up to a whole byte. Raises ValueError when there is no unit or number."""
     match = _SIZE.match(text)
@@ -43,11 +46,12 @@ def size_bytes(text: str) -> int:
             f"{text!r} has the unknown unit {unit!r}; known are bytes, KiB, MiB, GiB, TiB and KB, MB, GB, TB"
         )
     factor = UNITS[unit.lower()]
-    if "." not in number:
-        return int(number) * factor
     whole, _dot, fraction = number.partition(".")
     shift: int = 10 ** len(fraction)
-    return -(-int(whole + fraction) * factor // shift)
+    count = -(-int(whole + fraction) * factor // shift)
+    if count > _LARGEST:
+        raise ValueError(f"{text!r} is more than the 8 EiB that libvirt can count")
+    return count
 
 
 def size_text(count: int) -> str:

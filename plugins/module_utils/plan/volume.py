@@ -12,7 +12,7 @@ from typing import Any
 from .. import tree
 from ..spec.kinds import KIND
 from . import values
-from .content import check_source, content_change, format_of, promised
+from .content import SEED, check_source, content_change, format_of, promised
 from .current import Volume
 from .document import declared_document
 from .image import QCOW2, check_making, check_values, made_otherwise, permission_edits
@@ -44,6 +44,8 @@ def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
     if known and not site.is_active_pool(declared["pool"]):
         message = "pool {} is not active; declare it with state: active".format(declared["pool"])
         site.problems.add(where + ": pool", message)
+    if declared["state"] != "present" and declared.get("content") is not None:
+        site.problems.add(where + ": state", f"{declared['state']} does not go with {SEED} that is declared here")
     if declared["state"] == "absent":
         return _absent(declared, current, where, site)
     if not known:
@@ -79,10 +81,13 @@ def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -
         return None
     try:
         # Images are made of sectors: QEMU rounds up, and a size that it rounded is not to be taken for a larger one.
-        return _whole(values.size_bytes(str(declared["size"])))
+        size = _whole(values.size_bytes(str(declared["size"])))
     except ValueError as error:
         problems.add(where + ": size", str(error))
         return None
+    if not size:
+        problems.add(where + ": size", "is nothing")
+    return size
 
 
 def _whole(size: int) -> int:
