@@ -22,6 +22,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import Ou
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.scope import scope_of
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.tell import gather
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
 
 URI = "test:///default"
@@ -325,6 +326,37 @@ def test_a_run_opens_one_connection(connection: Connection, monkeypatch: pytest.
     stack = stack_of({"domains": [{"name": f"guest{number}", "memory": "8 MiB"} for number in range(3)]})
     assert reconcile(stack, Run(URI, check=False, parallel=3, on_error="stop")).changed
     assert opened == [URI]
+
+
+UNUSUAL = [
+    "with 'quotes' & <tags>",
+    'with "$(reboot)`;#',
+    "with %s\\n",
+    "名前 ünïcödé \U0001f600",
+    "--help",
+    "x" * 240,
+]
+
+
+@pytest.mark.parametrize("name", UNUSUAL, ids=range(len(UNUSUAL)))
+def test_unusual_names_are_names(connection: Connection, pool: Any, name: str) -> None:
+    """Made, found as declared, exported and applied again, and gone."""
+    declared: dict[str, Any] = {
+        "networks": [{"name": name, "bridge": {"name": "br0"}}],
+        "volumes": [{"name": name, "size": "1 MiB", "format": "qcow2"}],
+        "domains": [{"name": name, "memory": "8 MiB", "disks": [{"target": "vda", "volume": name}]}],
+    }
+    run = Run(URI, check=False, parallel=1, on_error="stop")
+    assert reconcile(stack_of(declared), run).changed
+    again = reconcile(stack_of(declared), run)
+    assert not again.changed
+    assert not again.errors
+    told = gather(URI, {"domains": [name], "pools": [], "secrets": [], "nwfilters": []})
+    assert [item["name"] for item in told["domains"]] == [name]
+    assert not reconcile(stack_of({"domains": told["domains"]}), run).changed
+    gone = {kind: [{"name": name, "state": "absent"} for _item in items] for kind, items in declared.items()}
+    assert reconcile(stack_of(gone), run).changed
+    assert name not in [item.name() for item in connection.open.listAllDomains(0)]
 
 
 OWNER = (

@@ -37,6 +37,8 @@ def plan_secret(declared: Declared, site: Site) -> ObjectPlan:
         return ObjectPlan("secret", name, "absent", gone, (Step("undefine", {"uuid": current.uuid}, "undefine it"),))
     want = wanted(KIND["secret"], declared, frozenset(), site.problems)
     root = tree.parse(current.inactive) if current else _new(declared, site)
+    if current is None and declared["type"] == "volume" and not declared["name"].startswith("/"):
+        site.problems.add(want.where + ": name", "of a secret for a volume is the volume's path")
     private = current is not None and root.get("private") == "yes"
     edits, _settled = overlaid(want, root)
     check_uuid(want, root, current.uuid if current else None, site)

@@ -127,6 +127,9 @@ def _name(value: Any) -> str:
     text = _line(value)
     if not text.strip():
         raise ValueError("is empty")
+    if "\t" in text:
+        # XML makes a space of it where it stands in an attribute, such as a disk's path.
+        raise ValueError("holds a tab")
     if "/" in text or text in (".", ".."):
         raise ValueError(f"{text!r} is not a name: it may not hold '/' nor be '.' or '..'")
     if len(text.encode()) > NAME_LENGTH:
