@@ -83,7 +83,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if looked.get("failed"):
             return looked
         whole = saving.Whole(looked["length"], looked["checksum"])
-        path = saving.destination(self._loader.path_dwim(given["dest"]), given["name"])
+        # path_dwim forgets a slash at the end, which says that a folder is meant.
+        path = self._loader.path_dwim(given["dest"]) + "/" * str(given["dest"]).endswith("/")
+        path = saving.destination(path, given["name"])
         told: dict[str, Any] = {"dest": path, "checksum": whole.checksum, "size": whole.length, "changed": False}
         try:
             if saving.is_saved(path, whole):

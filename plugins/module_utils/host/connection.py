@@ -50,7 +50,9 @@ class HypervisorError(Exception):
         # A guest that does not let go of a virtual processor has the code of one that is held by a job.
         held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and "unplug" not in reason
         self.is_passing = held or any(words in reason for words in _BUSY)
-        hint = _BUSY_HINT if self.is_passing else HINTS.get(self.code)
+        # A full disk is a system error as well.
+        is_elsewhere = self.code == "VIR_ERR_SYSTEM_ERROR" and "onnect" not in reason
+        hint = _BUSY_HINT if self.is_passing else None if is_elsewhere else HINTS.get(self.code)
         super().__init__("{}: {} [{}, {}]{}".format(what, reason, self.code, uri, "; " + hint if hint else ""))
 
 

@@ -43,7 +43,7 @@ def _in_block(block: tree.Element) -> Iterator[str]:
         yield f"{own} is no address of a host in {subnet}"
     for node in block.findall("dhcp/range"):
         start, end = (ipaddress.ip_address(node.get(name)) for name in ("start", "end"))
-        if start > end:
+        if int(start) > int(end):
             yield f"range start {start} is beyond its end {end}"
     seen = {own: "the network's own"}
     for node in block.findall("dhcp/host"):
