@@ -87,7 +87,7 @@ def test_everything_about_a_guest_from_the_control_machine(
     )
 
     # What needs the file itself is told, and nothing else is done.
-    told = Task("volume", {"name": "base.raw", "pool": pool, "permissions": {"mode": "0600", "owner": 64055}})
+    told = Task("volume", {"name": "copy.raw", "pool": pool, "permissions": {"mode": "0640", "owner": 64055}})
     (waits,) = here(told, uri=uri)
     assert not waits.failed, waits.data
     assert waits.pending == {"permissions.mode", "permissions.owner"}, waits.data
