@@ -434,3 +434,77 @@ def test_a_guest_gets_another_name_and_keeps_all_else(host: Host, name: str) -> 
         ]
     finally:
         host.sh(f"for n in {name} {new} {last}; do virsh destroy $n; virsh undefine --nvram $n; done", check=False)
+
+
+def test_a_guest_whose_new_name_fails_runs_on_as_it_was(host: Host, name: str) -> None:
+    """Where it cannot be renamed, under its old name; where it cannot be started then, with its old definition."""
+    new = f"{name}-new"
+    taken = f"/var/lib/libvirt/qemu/nvram/{new}_VARS.fd"
+    host.run("domain", name=name, firmware="efi", state="running", title="first", **SMALL)
+    renamed: dict[str, Any] = {"name": new, "renamed_from": name, "restart": "if_needed", **FORCED}
+    try:
+        host.sh(f"echo of another guest > {taken}")
+        (failed,) = host.play(Task("domain", {**renamed, "title": "second"}))
+        assert failed.failed
+        assert "NVRAM cannot be kept" in failed.msg
+        assert "was started again" in failed.msg
+        seen = host.see()
+        assert (seen.state(name), seen.state(new), seen.domain(name, "title")) == ("running", None, "first")
+        assert host.sh(f"cat {taken}").strip() == "of another guest"
+        host.sh(f"rm {taken}")
+
+        missing = {"target": "vda", "file": f"{AREA}/{name}-is-not-there.raw"}
+        (failed,) = host.play(Task("domain", {**renamed, "title": "second", "disks": [missing]}))
+        assert failed.failed
+        assert "previous definition was put back, and the domain started with it" in failed.msg
+        seen = host.see()
+        assert (seen.state(name), seen.state(new), seen.domain(new, "title")) == (None, "running", "first")
+        assert seen.xml("domains", new).findall("devices/disk") == []
+        done = host.converge("domain", name=new, renamed_from=name, title="second")
+        assert (done.after.state(new), done.after.domain(new, "title", "live")) == ("running", "second")
+    finally:
+        host.sh(
+            f"for n in {name} {new}; do virsh destroy $n; virsh undefine --nvram $n; done; rm -f {taken}", check=False
+        )
+
+
+@pytest.mark.newer
+def test_options_are_unset_while_the_guest_runs(host: Host, name: str, pool: str, net: str) -> None:
+    """What is named is gone, at once where libvirt can; what stands beside it stays."""
+    medium = f"{AREA}/{name}/one.iso"
+    host.sh(f"truncate -s 1M {medium}")
+    data = {"target": "vda", "size": "1 MiB", "pool": pool}
+    drive = {"target": "sda", "device": "cdrom"}
+    link = {"network": net, "name": "one"}
+    limits = {"read_bytes_sec": 1 << 20, "write_bytes_sec": 1 << 20}
+    more: dict[str, Any] = {"cache": "none", "alias": "ua-data", "iotune": limits, "queues": 2}
+    more["iothreads"] = [{"id": 1, "queues": [0]}, {"id": 2, "queues": [1]}]
+    made = host.converge(
+        "domain",
+        name=name,
+        title="first",
+        iothreads=2,
+        disks=[{**data, **more}, {**drive, "file": medium}],
+        interfaces=[{**link, "link": "down", "alias": "ua-one"}],
+        state="running",
+        **SMALL,
+    )
+    assert made.after.domain(name, "devices/disk/alias/@name", "live") == "ua-data"
+    assert len(made.after.xml("domains", name, "live").findall("devices/disk/driver/iothreads/iothread/queue")) == 2
+    done = host.converge(
+        "domain",
+        name=name,
+        unset=["title"],
+        disks=[{**data, "unset": ["iotune.read_bytes_sec"]}, {**drive, "unset": ["file"]}],
+        interfaces=[{**link, "unset": ["link"]}],
+    )
+    assert done.run.pending == set()
+    for view in ("inactive", "live"):
+        for gone in ("title", "devices/disk/iotune/read_bytes_sec", "devices/interface/link"):
+            assert done.after.domain(name, gone, view) is None, (view, gone)
+        assert done.after.domain(name, "devices/disk/iotune/write_bytes_sec", view) == str(1 << 20)
+        # A drive that is emptied while it runs keeps an empty source.
+        assert done.after.xml("domains", name, view).find("devices/disk[@device='cdrom']/source[@file]") is None
+    waits = host.converge("domain", name=name, disks=[{**data, "unset": ["cache"]}, drive])
+    assert waits.run.pending == {"disks[vda].cache"}
+    assert "declare it empty" in host.refused("domain", name=name, disks=[{**data, "unset": ["iothreads"]}])

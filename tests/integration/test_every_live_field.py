@@ -90,8 +90,8 @@ def _disks(pool: str) -> Iterator[Step]:
     yield Step({"disks": [{**disk, "iotune": total}, first, second]}, ("devices/disk/target",))
     media = {**first, "file": f"{folder(pool)}/two.iso"}
     yield Step({"disks": [{**disk, "iotune": total}, media, second]}, ("devices/disk/source",))
-    media["startup_policy"] = "optional"
-    yield Step({"disks": [{**disk, "iotune": total}, media, second]}, ("devices/disk/source",))
+    missing = {**media, "startup_policy": "optional"}
+    yield Step({"disks": [{**disk, "iotune": total}, missing, second]}, ("devices/disk/source",))
 
 
 def _interfaces(net: str, other: str) -> Iterator[Step]:
