@@ -3,7 +3,7 @@ HOSTS ?= 2
 SETUP := tests/tools/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab lab-down demo test test-fast test-unit test-host test-lab test-integration test-corpus test-molecule \
+.PHONY: help venv lab lab-down demo test test-fast test-unit test-host test-lab test-integration test-guests test-corpus test-molecule \
         test-matrix lint sanity bench docs clean
 
 help: ## this list
@@ -38,6 +38,9 @@ test-lab: venv ## the lab itself: what it leaves behind, above all when it is ki
 
 test-integration: venv ## the modules against the lab
 	@tests/run --stages integration
+
+test-guests: venv ## whole Debian guests on the lab, over ssh and their agents (10 minutes)
+	@tests/run --stages guests
 
 test-corpus: venv ## libvirt's own test documents, against the planner and all against the lab (15 minutes)
 	@tests/run --stages whole-corpus

@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 pytest.register_assert_rewrite("on_lab", "fleet")
 
-from fleet import NAMES, ROOT, Host, make_ready, scheduling_by_host  # noqa: E402
+from fleet import NAMES, Host, lab_hosts, make_ready, scheduling_by_host  # noqa: E402
 
 COUNT = "corpus"
 
@@ -57,12 +55,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="session", params=NAMES)
 def host(request: pytest.FixtureRequest) -> Host:
     """A host of the lab, made ready as for the integration tests."""
-    inventory = ROOT / ".lab" / "inventory.yml"
-    if not inventory.exists():
-        pytest.exit("there is no lab: tests/lab/lab up --hosts 2 --releases bookworm,trixie", returncode=1)
-    known = yaml.safe_load(inventory.read_text(encoding="utf-8"))["kvm_hosts"]["hosts"]
-    # ssh's control sockets have a limit of 108 characters.
-    scratch = Path(subprocess.check_output(["mktemp", "-d", "/tmp/kvmfleet-XXXXXX"], text=True).strip())
-    found = Host(request.param, known[request.param]["lab_release"], inventory, scratch)
+    found = lab_hosts()[request.param]
     make_ready(found)
     return found

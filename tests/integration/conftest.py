@@ -8,45 +8,20 @@ $KVMFLEET_TEST_HOSTS names two hosts of the lab's inventory, the first one for m
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 pytest.register_assert_rewrite("fleet")
 
-from fleet import AREA, NAMES, ROOT, Host, make_ready, scheduling_by_host  # noqa: E402
+from fleet import AREA, NAMES, SWEEP, Host, lab_hosts, make_ready, scheduling_by_host, tiny_guest  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LAB = ROOT / ".lab"
-# Removes all that a test can have made. A pool goes with its directory only below the tests' own area.
-SWEEP = """
-for name in $(virsh -q list --all --name | grep ^it); do
-    virsh -q destroy $name; virsh -q managedsave-remove $name
-    for snapshot in $(virsh -q snapshot-list --name $name); do
-        virsh -q snapshot-delete --metadata $name $snapshot
-    done
-    virsh -q undefine --nvram --checkpoints-metadata $name
-done
-for name in $(virsh -q net-list --all --name | grep ^it); do
-    virsh -q net-destroy $name; virsh -q net-undefine $name
-done
-for name in $(virsh -q pool-list --all --name | grep ^it); do
-    virsh -q pool-destroy $name; virsh -q pool-undefine $name
-done
-for round in 1 2; do
-    for name in $(virsh -q nwfilter-list | awk '$2 ~ /^it/ {print $2}'); do virsh -q nwfilter-undefine $name; done
-done
-for secret in $(virsh -q secret-list | awk '{print $1}'); do virsh -q secret-undefine $secret; done
-rm -rf AREA/it*
-""".replace("AREA", AREA)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,16 +51,9 @@ class Lab(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def lab() -> Lab:
     """The hosts of the inventory that the tests use."""
-    inventory = LAB / "inventory.yml"
-    if not inventory.exists():
-        pytest.exit("there is no lab: tests/lab/lab up --hosts 2 --releases bookworm,trixie", returncode=1)
-    known = yaml.safe_load(inventory.read_text(encoding="utf-8"))["kvm_hosts"]["hosts"]
-    # ssh's control sockets have a limit of 108 characters.
-    scratch = Path(subprocess.check_output(["mktemp", "-d", "/tmp/kvmfleet-XXXXXX"], text=True).strip())
-    hosts = {name: Host(name, known[name]["lab_release"], inventory, scratch) for name in NAMES}
-    return Lab(hosts)
+    return Lab(lab_hosts())
 
 
 @pytest.fixture(scope="session")
@@ -152,19 +120,6 @@ def net(host: Host, name: str, subnet: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny(host: Host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def tiny(host: Host) -> dict[str, Any]:
     """What a guest has to declare to boot the tiny Linux."""
-    folder = tmp_path_factory.mktemp(f"tiny-{host.release}")
-    script = ROOT / "tests" / "lab" / "guest.py"
-    subprocess.run([sys.executable, script, "--out", folder, "--release", host.release], check=True, stdout=2)
-    for file in ("vmlinuz", "initrd.img"):
-        host.put(f"{AREA}/tiny/{file}", (folder / file).read_bytes())
-    return {
-        "memory": "256 MiB",
-        "vcpus": 1,
-        "virt_type": "qemu",
-        "cpu": {"mode": "maximum"},
-        "kernel": f"{AREA}/tiny/vmlinuz",
-        "initrd": f"{AREA}/tiny/initrd.img",
-        "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
-    }
+    return tiny_guest(host)

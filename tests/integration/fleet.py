@@ -18,6 +18,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+import yaml
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,6 +34,27 @@ PACKAGES = (
 NAMES = os.environ.get("KVMFLEET_TEST_HOSTS", "host1,host2").split(",")
 AREA = "/srv/kvmfleet-test"
 """What tests put on a host is below this directory, or has a name that begins with the test's prefix."""
+# Removes all that a test can have made. A pool goes with its directory only below the tests' own area.
+SWEEP = """
+for name in $(virsh -q list --all --name | grep ^it); do
+    virsh -q destroy $name; virsh -q managedsave-remove $name
+    for snapshot in $(virsh -q snapshot-list --name $name); do
+        virsh -q snapshot-delete --metadata $name $snapshot
+    done
+    virsh -q undefine --nvram --checkpoints-metadata $name
+done
+for name in $(virsh -q net-list --all --name | grep ^it); do
+    virsh -q net-destroy $name; virsh -q net-undefine $name
+done
+for name in $(virsh -q pool-list --all --name | grep ^it); do
+    virsh -q pool-destroy $name; virsh -q pool-undefine $name
+done
+for round in 1 2; do
+    for name in $(virsh -q nwfilter-list | awk '$2 ~ /^it/ {print $2}'); do virsh -q nwfilter-undefine $name; done
+done
+for secret in $(virsh -q secret-list | awk '{print $1}'); do virsh -q secret-undefine $secret; done
+rm -rf AREA/it*
+""".replace("AREA", AREA)
 
 
 class Result(NamedTuple):
@@ -227,20 +251,10 @@ class Host:
         play = {"hosts": self.name, "gather_facts": False, "tasks": [task.as_yaml() for task in tasks], **keywords}
         # JSON is YAML, and read by Ansible a hundred times as fast: some tests declare some hundred documents.
         playbook.write_text(json.dumps([play]), encoding="utf-8")
-        env = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"),
-            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "record",
-            "ANSIBLE_RETRY_FILES_ENABLED": "false",
-            "ANSIBLE_NOCOLOR": "true",
-            "KVMFLEET_RECORD": str(playbook.with_suffix(".jsonl")),
-        }
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-vvv", "--diff"]
         return subprocess.Popen(
             [*command, "-i", str(self.inventory), str(playbook)],
-            env=env,
+            env=environment(playbook.with_suffix(".jsonl")),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -320,6 +334,20 @@ class Host:
         raise AssertionError(f"{command} did not end in guest {guest}")
 
 
+def environment(record: Path) -> dict[str, str]:
+    """The environment of ansible-playbook. record: the file for its tasks' results."""
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "record",
+        "ANSIBLE_RETRY_FILES_ENABLED": "false",
+        "ANSIBLE_NOCOLOR": "true",
+        "KVMFLEET_RECORD": str(record),
+    }
+
+
 def until(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     """The first value of a call that is true; fails when there is none in time."""
     end = time.monotonic() + seconds
@@ -346,6 +374,17 @@ def scheduling_by_host(config: Any, log: Any) -> Any:
     return ByHost(config, log)
 
 
+def lab_hosts() -> dict[str, Host]:
+    """The hosts of the lab that tests use, by name."""
+    inventory = ROOT / ".lab" / "inventory.yml"
+    if not inventory.exists():
+        pytest.exit("there is no lab: tests/lab/lab up --hosts 2 --releases bookworm,trixie", returncode=1)
+    known = yaml.safe_load(inventory.read_text(encoding="utf-8"))["kvm_hosts"]["hosts"]
+    # ssh's control sockets have a limit of 108 characters.
+    scratch = Path(subprocess.check_output(["mktemp", "-d", "/tmp/kvmfleet-XXXXXX"], text=True).strip())
+    return {name: Host(name, known[name]["lab_release"], inventory, scratch) for name in NAMES}
+
+
 def make_ready(host: Host) -> None:
     """Install what is missing by the collection's own role where it is there."""
     playbook = ROOT / "playbooks" / "host.yml"
@@ -359,3 +398,21 @@ def make_ready(host: Host) -> None:
     install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -q"
     host.sh(f"dpkg -s {PACKAGES} >/dev/null 2>&1 || {install} {PACKAGES} >/dev/null", timeout=600)
     host.put(SEE, (HERE / "see.py").read_bytes())
+
+
+def tiny_guest(host: Host) -> dict[str, Any]:
+    """What a guest has to declare to boot the tiny Linux, whose files are put on the host."""
+    folder = host.scratch / f"tiny-{host.release}"
+    script = ROOT / "tests" / "lab" / "guest.py"
+    subprocess.run([sys.executable, script, "--out", folder, "--release", host.release], check=True, stdout=2)
+    for file in ("vmlinuz", "initrd.img"):
+        host.put(f"{AREA}/tiny/{file}", (folder / file).read_bytes())
+    return {
+        "memory": "256 MiB",
+        "vcpus": 1,
+        "virt_type": "qemu",
+        "cpu": {"mode": "maximum"},
+        "kernel": f"{AREA}/tiny/vmlinuz",
+        "initrd": f"{AREA}/tiny/initrd.img",
+        "cmdline": (folder / "cmdline").read_text(encoding="utf-8").strip(),
+    }

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from fleet import AREA, HERE, ROOT, Host
+from fleet import AREA, ROOT, Host, environment
 from inside import reach
 
 EXAMPLES = ROOT / "playbooks" / "examples"
@@ -53,19 +52,16 @@ class Examples(NamedTuple):
         common = {"host_uri": self.uri, "ansible_guest_agent_sockets": str(self.host.scratch)}
         given.write_text(json.dumps({**common, **variables}))
         record.write_text("")
-        env = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"),
-            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "record",
-            "ANSIBLE_NOCOLOR": "true",
-            "KVMFLEET_RECORD": str(record),
-        }
         command = [Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, "-e", f"@{given}"]
         playbook = EXAMPLES / f"{example}.yml"
         done = subprocess.run(
-            [*command, playbook], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+            [*command, playbook],
+            env=environment(record),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         tasks = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
         return Played(done.returncode, tasks, done.stdout + done.stderr)

@@ -48,6 +48,12 @@ def integration(run: Run) -> list[Outcome]:
     return [trouble] if trouble else _pytest("integration", run, "-n", "2", timeout=3000)
 
 
+def guests(run: Run) -> list[Outcome]:
+    """Whole guests on both lab hosts: booted, found, configured over ssh and their agents, rebooted, seeded anew."""
+    trouble = lab.up(run)
+    return [trouble] if trouble else _pytest("guests", run, timeout=1800)
+
+
 def corpus(run: Run) -> list[Outcome]:
     """Libvirt's own test documents against the planner, and a sample of them against libvirt on the lab hosts."""
     return _corpus(run)
@@ -121,6 +127,7 @@ STAGES = (
     Stage("sanity", sanity, beside="static"),
     Stage("lab", lab_itself, needs_lab=True),
     Stage("integration", integration, needs_lab=True),
+    Stage("guests", guests, needs_lab=True),
     Stage("corpus", corpus, needs_lab=True),
     Stage("molecule", molecule, needs_lab=True),
     # Not by default: it takes a quarter of an hour.
