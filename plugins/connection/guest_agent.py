@@ -388,12 +388,8 @@ class Connection(ConnectionBase):
             raise AnsibleError(f"guest {self._name}: {path} is not what was copied: its SHA-256 is another one")
 
     def _exec_windows(self, cmd: str, in_data: bytes | None) -> tuple[int, bytes, bytes]:
-        encoded = self._shell._encode_script("", as_list=False, strict_mode=False, preserve_rc=False)  # noqa: SLF001
-        if cmd.startswith((encoded, "type ")):
-            words = cmd.split(" ")
-        else:
-            words = self._shell._encode_script(cmd, as_list=True, strict_mode=False, preserve_rc=False)  # noqa: SLF001
-        return self._run(words[0], words[1:], in_data)
+        path, arguments = guest_shell.windows_program(cmd, self._shell._encode_script)  # noqa: SLF001
+        return self._run(path, arguments, in_data)
 
     def transport_test(self, connect_timeout: int) -> None:
         """Raise unless the agent answers; wait_for_connection asks this first."""

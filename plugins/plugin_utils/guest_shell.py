@@ -9,7 +9,7 @@ to files first: it may be too much for the agent, and it shows whether a passwor
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple
 
 SHELL = "/bin/sh"
 
@@ -110,6 +110,20 @@ def arguments(call: Call) -> list[str]:
     script = _BEGIN + (_ASKED if call.prompt else _PLAIN) + _END
     words = ["-c", script, SHELL, str(call.limit), call.mark, call.command, call.user, call.folder]
     return [*words, call.prompt.text, call.prompt.success, str(call.prompt.tries)] if call.prompt else words
+
+
+def windows_program(command: str, encode: Callable[..., Any]) -> tuple[str, list[str]]:
+    """The program that carries out a command line in a Windows guest, and its arguments: there is no shell in between.
+
+    encode: makes a command for PowerShell of a script, as Ansible's shell plugin does.
+    """
+    plain = {"strict_mode": False, "preserve_rc": False}
+    if command.startswith("type "):
+        # What is kept of a module for a look at it, piped into PowerShell: that takes cmd.
+        return "cmd.exe", ["/c", *command.split(" ")]
+    is_encoded = command.startswith(encode("", as_list=False, **plain))
+    words: list[str] = command.split(" ") if is_encoded else encode(command, as_list=True, **plain)
+    return words[0], words[1:]
 
 
 def folder_of(out: bytes, mark: str) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from ansible.plugins.shell.powershell import ShellModule
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import agent
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import agent as host_agent
@@ -189,6 +190,21 @@ def test_files_are_closed_and_the_first_failure_is_told(local: Local) -> None:
     with pytest.raises(agent.Refused, match="No space left"):
         agent.write(full, str(local.tmp / "file"), io.BytesIO(b"x"), 10)
     assert full.files[0].closed
+
+
+def test_a_windows_guest_is_given_a_program_and_arguments_that_say_what_ansible_said() -> None:
+    """With Ansible's own shell plugin; that Windows does what it is told is not tested here."""
+    encode = ShellModule()._encode_script
+    path, arguments = guest_shell.windows_program("Get-Item 'C:\\a b'", encode)
+    assert path.lower() == "powershell"
+    assert base64.b64decode(arguments[-1]).decode("utf-16-le") == "Get-Item 'C:\\a b'"
+    # What is encoded already is not encoded once more.
+    whole = encode("exit 3")
+    assert " ".join([path, *guest_shell.windows_program(whole, encode)[1]]) == whole
+    assert guest_shell.windows_program("type C:\\m.json | PowerShell -x", encode) == (
+        "cmd.exe",
+        ["/c", "type", "C:\\m.json", "|", "PowerShell", "-x"],
+    )
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh")
