@@ -15,6 +15,7 @@ from plot import write_plot
 from report import NOTES, aligned, table, write_json
 from stages import (
     from_one_image,
+    in_a_guest,
     incumbent,
     inventory,
     made_and_deleted,
@@ -42,6 +43,7 @@ FULL: dict[str, Stage] = {
     "image-10": lambda rounds: from_one_image(10, rounds),
     "inventory-500": lambda rounds: inventory(500, rounds),
     "upload": uploaded,
+    "agent": in_a_guest,
     "hosts": lambda rounds: many_hosts((2, 4, 8), rounds),
 }
 

@@ -10,13 +10,18 @@ from lab import HOST
 from place import CACHE, ROOT
 
 
-def uri_over_ssh() -> str:
-    """The URI of the lab host from this machine."""
+def ssh_program() -> Path:
+    """An ssh that knows the lab's hosts and keys, for programs that start one by themselves."""
     ssh = CACHE / "bin" / "ssh"
     ssh.parent.mkdir(parents=True, exist_ok=True)
     ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {ROOT / ".lab" / "ssh_config"} "$@"\n', encoding="utf-8")
     ssh.chmod(0o755)
-    return f"qemu+ssh://root@{HOST}/system?command={ssh}"
+    return ssh
+
+
+def uri_over_ssh() -> str:
+    """The URI of the lab host from this machine."""
+    return f"qemu+ssh://root@{HOST}/system?command={ssh_program()}"
 
 
 def guests_inventory() -> Path:

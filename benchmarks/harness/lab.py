@@ -22,14 +22,14 @@ class HostFailed(Exception):
 def bring_up(count: int = 1) -> tuple[str, ...]:
     """Have so many lab hosts run, with libvirt and the default network; their names, the first one always the same."""
     hosts = tuple(f"bench{number}" for number in range(1, count + 1))
-    _run([str(LAB), "up", "--prefix", "bench", "--hosts", str(count)])
+    run([str(LAB), "up", "--prefix", "bench", "--hosts", str(count)])
     _write_inventory(hosts)
     ready = "python3 -c 'import libvirt, lxml' && virsh -q net-info default && virsh -q list"
     missing = [host for host in hosts if not _answers(ready, host)]
     if missing:
         print(f"bench: making KVM hosts of {', '.join(missing)} (a minute each)", flush=True)
         playbook = [str(BIN / "ansible-playbook"), "-i", str(INVENTORY), str(ROOT / "playbooks" / "host.yml")]
-        _run([*playbook, "--limit", ",".join(missing), "--forks", "2"])
+        run([*playbook, "--limit", ",".join(missing), "--forks", "2"])
     return hosts
 
 
@@ -51,10 +51,11 @@ def _write_inventory(hosts: tuple[str, ...]) -> None:
 
 def on_host(command: str, stdin: str | bytes = "", host: str = HOST) -> str:
     """What a shell command prints on a lab host. Raises HostFailed."""
-    return _run(["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), host, command], stdin)
+    return run(["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), host, command], stdin)
 
 
-def _run(command: list[str], stdin: str | bytes = "") -> str:
+def run(command: list[str], stdin: str | bytes = "") -> str:
+    """What a command on this machine prints. Raises HostFailed."""
     data = stdin if isinstance(stdin, bytes) else stdin.encode()
     done = subprocess.run(command, input=data, capture_output=True, cwd=ROOT, check=False)
     if done.returncode:
@@ -114,7 +115,7 @@ print(etree.tostring(root, encoding="unicode"))
 def tiny_guest() -> dict[str, Any]:
     """The options of a guest that boots the lab's tiny Linux; its files are put on the host."""
     folder = CACHE / "tiny"
-    _run([sys.executable, str(ROOT / "tests" / "lab" / "guest.py"), "--out", str(folder)])
+    run([sys.executable, str(ROOT / "tests" / "lab" / "guest.py"), "--out", str(folder)])
     on_host(f"mkdir -p {TINY}")
     for file in ("vmlinuz", "initrd.img"):
         on_host(f"cat > {TINY}/{file}", (folder / file).read_bytes())
@@ -140,7 +141,7 @@ SPARSE = (
 def sparse_file() -> Path:
     """The same on this machine."""
     path = CACHE / "sparse.raw"
-    _run(["sh", "-c", f"{SPARSE} {path}"])
+    run(["sh", "-c", f"{SPARSE} {path}"])
     return path
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from figure import Figure, compare
 from guests import COMMUNITY, PING, STACK, absent, bare, diskless, from_image, guests, names, tiny, virt_install
 from host_stage import Row, modules_on_host, work_on_host
+from inside import contestants, forget_guest, have_guest, large_file
 from inventories import guests_inventory, static_inventory, uri_over_ssh
 from lab import (
     SPARSE,
@@ -30,6 +31,8 @@ PING_SAYS = ("ping", "ansible.builtin.ping")
 READ_SAYS = ("read", "bare script that reads")
 # The control machine as a host of its own.
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
+# Rounds of what takes minutes.
+FEW = 3
 LOOP_SAYS = "loop of community.libvirt.virt define"
 
 
@@ -213,6 +216,25 @@ def uploaded(rounds: int) -> list[Figure]:
     return [
         compare(times, ("file", "volume of a 4 GiB sparse file on the host"), cp, 1.5),
         compare(times, ("ssh", "volume of a 4 GiB sparse file here, over an ssh URI"), cp, 1.5),
+    ]
+
+
+def in_a_guest(rounds: int) -> list[Figure]:
+    """Tasks in a guest and a file for it, over its agent and over ssh through its host."""
+    have_guest()
+    small = contestants("raw", [{"ansible.builtin.raw": "true"}] * 100)
+    modules = contestants("modules", [{"ansible.builtin.command": "true"}] * 10)
+    copied = {"src": str(large_file()), "dest": "/root/large", "mode": "0600"}
+    files = contestants("file", [{"ansible.builtin.raw": "rm -f /root/large"}, {"ansible.builtin.copy": copied}])
+    times = race(small, rounds) | race(modules, rounds) | race(files, min(rounds, FEW))
+    forget_guest()
+    return [
+        compare(times, (f"{name}-agent", f"{words} over the guest's agent"), (f"{name}-ssh", "the same over ssh"))
+        for name, words in (
+            ("raw", "100 raw tasks"),
+            ("modules", "10 tasks of a module"),
+            ("file", "a file of 100 MiB"),
+        )
     ]
 
 
