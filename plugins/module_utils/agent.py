@@ -25,7 +25,8 @@ ANSWER = 1 << 20
 # 267 KB do not (measured with Linux's usual buffer of 208 KiB), and the agent is deaf for some seconds then.
 QUESTION = 96 << 10
 
-# Pauses between two looks at a program that runs, in seconds.
+# Pauses between two looks at a program that runs, in seconds. None is shorter than the look before: where that takes long, the
+# guest is slow, and each look takes its processor away from the program.
 FIRST_PAUSE = 0.005
 LAST_PAUSE = 0.2
 
@@ -70,6 +71,7 @@ def run(ask: Ask, path: str, arguments: list[str], stdin: bytes | None = None, s
     end = time.monotonic() + seconds if seconds else None
     pause = FIRST_PAUSE
     while True:
+        asked = time.monotonic()
         try:
             told = ask("guest-exec-status", {"pid": pid})
         except Refused as error:
@@ -81,8 +83,8 @@ def run(ask: Ask, path: str, arguments: list[str], stdin: bytes | None = None, s
             return _ended(told)
         if end is not None and time.monotonic() >= end:
             raise Overdue(pid, seconds)
-        time.sleep(pause)
-        pause = min(pause * 1.5, LAST_PAUSE)
+        time.sleep(min(max(pause, time.monotonic() - asked), LAST_PAUSE))
+        pause *= 1.5
 
 
 def _ended(told: Mapping[str, Any]) -> Ended:

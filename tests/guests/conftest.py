@@ -82,7 +82,7 @@ class Site(NamedTuple):
             ends = {"start": f"10.97.{number}.100", "end": f"10.97.{number}.200"}
             net = {
                 "name": "itg",
-                "bridge": f"itg{number}",
+                "bridge": {"name": f"itg{number}", "delay": 0},
                 "ips": [{"address": f"10.97.{number}.1/24", "dhcp": {"ranges": [ends]}}],
                 "state": "active",
             }
@@ -133,7 +133,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     hosts = tuple(lab_hosts().values())
     with ThreadPoolExecutor() as pool, pytest.MonkeyPatch.context() as patch:
         list(pool.map(make_ready, hosts))
-        for host in hosts:
+        for host in hosts if not os.environ.get("KVMFLEET_KEEP_GUESTS") else ():
             host.sh(SWEEP, check=False)
         reach(hosts[0], patch, folder)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)

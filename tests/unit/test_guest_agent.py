@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -165,6 +166,25 @@ def test_a_program_that_takes_too_long_is_told_by_its_number(local: Local) -> No
     with pytest.raises(agent.Overdue, match=r"after 0.05 s") as caught:
         agent.run(Stuck(local.tmp), "/bin/true", [], seconds=0.05)
     assert caught.value.pid == 0
+
+
+def test_a_slow_guest_is_not_kept_busy_by_looking_at_it(local: Local) -> None:
+    class Slow(Local):
+        def guest_exec_status(self, pid: int) -> Any:
+            time.sleep(0.05)
+            return {"exited": False}
+
+    slow = Slow(local.tmp)
+    with pytest.raises(agent.Overdue):
+        agent.run(slow, "/bin/true", [], seconds=0.5)
+    assert slow.asked.count("guest-exec-status") <= 6
+
+
+def test_a_command_cannot_see_or_end_what_runs_it(local: Local) -> None:
+    ended = run(local, 'run 2>/dev/null; alone 2>/dev/null; echo "$#$limit$mark$prompt$tries."; set -e; false; echo x')
+    assert ended == agent.Ended(1, b"0.\n", b"")
+    assert run(local, "if").status != 0
+    assert rest(local) == []
 
 
 def test_a_result_that_is_cut_off_or_lost_is_never_taken_for_whole(local: Local) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 from ..agent import Forbidden, Refused, Unreachable
 from ..plan.current import STATES
-from .connection import libvirt
 
+# Not by way of the connection, which needs lxml: on the control node, each task in a guest would load it.
 try:
+    import libvirt
     import libvirt_qemu
 except ImportError:
-    libvirt_qemu = None
+    libvirt = libvirt_qemu = None
 
 CHANNEL = "org.qemu.guest_agent.0"
 
