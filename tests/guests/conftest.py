@@ -1,7 +1,10 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two hosts of the lab, each with a whole Debian and a tiny guest. The image is built once, on the newer host."""
+"""Two hosts of the lab, each with a whole Debian and a tiny guest. The image is built once, on the newer host.
+
+$KVMFLEET_KEEP_GUESTS names a folder for the key of guests that stay after the tests, and are there for the next run.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +45,11 @@ class Played(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Two hosts with a Debian and a tiny guest each. folder: the inventory, keys and what else a control node has."""
+    """Two hosts with a Debian and a tiny guest each. folder: what a control node has, inventory included. key: for ssh."""
 
     hosts: tuple[Host, ...]
     folder: Path
+    key: Path
     tiny: tuple[dict[str, Any], ...]
 
     def debian(self, number: int) -> str:
@@ -59,7 +63,7 @@ class Site(NamedTuple):
     def declared(self, **more: dict[int, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """What is declared for each host. cloud_init, domain: more of them for a Debian, by number."""
         found = {}
-        public = (self.folder / "key.pub").read_text().strip()
+        public = self.key.with_suffix(".pub").read_text().strip()
         for number, host in enumerate(self.hosts, 1):
             given = more.get("cloud_init", {}).get(number, {})
             user: dict[str, Any] = {"name": "it", "sudo": "ALL=(ALL) NOPASSWD:ALL", "ssh_authorized_keys": [public]}
@@ -99,7 +103,7 @@ class Site(NamedTuple):
         if not isinstance(book, Path):
             path.write_text(json.dumps(book))
         record.write_text("")
-        common = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
+        common = {"key": str(self.key), "known_hosts": str(self.folder / "known_hosts")}
         given.write_text(json.dumps({**common, "ansible_guest_agent_sockets": str(self.hosts[0].scratch), **variables}))
         words = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.folder / "inventory", "-e", f"@{given}"]
         done = subprocess.run(
@@ -118,7 +122,7 @@ class Site(NamedTuple):
 
     def login(self, number: int, command: str, known_hosts: Path) -> str:
         """What a command printed on a Debian over ssh, whose key has to be known; nothing if ssh refuses."""
-        words = ["ssh", "-J", f"root@{self.hosts[number - 1].name}", "-i", self.folder / "key"]
+        words = ["ssh", "-J", f"root@{self.hosts[number - 1].name}", "-i", self.key]
         words += ["-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={known_hosts}"]
         done = subprocess.run(
             [*words, f"it@{self.address(number)}", command], capture_output=True, text=True, check=False
@@ -133,10 +137,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     hosts = tuple(lab_hosts().values())
     with ThreadPoolExecutor() as pool, pytest.MonkeyPatch.context() as patch:
         list(pool.map(make_ready, hosts))
-        for host in hosts if not os.environ.get("KVMFLEET_KEEP_GUESTS") else ():
-            host.sh(SWEEP, check=False)
+        kept = os.environ.get("KVMFLEET_KEEP_GUESTS")
+        _sweep(hosts if not kept else ())
         reach(hosts[0], patch, folder)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
+        key = Path(kept or folder) / "key"
+        if not key.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         (folder / "inventory").mkdir()
         known = yaml.safe_load(hosts[0].inventory.read_text(encoding="utf-8"))["kvm_hosts"]
         known["hosts"] = {host.name: known["hosts"][host.name] for host in hosts}
@@ -144,11 +150,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (folder / "inventory" / "guests.yml").write_text((HERE / "guests.yml").read_text(encoding="utf-8"))
         _image(hosts)
         try:
-            yield Site(hosts, folder, tuple(tiny_guest(host) for host in hosts))
+            yield Site(hosts, folder, key, tuple(tiny_guest(host) for host in hosts))
         finally:
-            if not os.environ.get("KVMFLEET_KEEP_GUESTS"):
-                for host in hosts:
-                    host.sh(SWEEP, check=False)
+            _sweep(hosts if not kept else ())
+
+
+def _sweep(hosts: tuple[Host, ...]) -> None:
+    for host in hosts:
+        host.sh(SWEEP, check=False)
 
 
 def _image(hosts: tuple[Host, ...]) -> None:
