@@ -45,7 +45,7 @@ class Played(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Two hosts with a Debian and a tiny guest each. folder: what a control node has, inventory included. key: for ssh."""
+    """Two hosts with a Debian and a tiny guest each. folder: what a control node has, inventory too. key: for ssh."""
 
     hosts: tuple[Host, ...]
     folder: Path
