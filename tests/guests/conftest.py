@@ -78,7 +78,7 @@ class Site(NamedTuple):
                 "state": "running",
                 "wait_for": {
                     **dict.fromkeys(("address", "ssh", "agent", "cloud_init", "host_keys"), True),
-                    "timeout": 600,
+                    "timeout": 1200,
                 },
                 **more.get("domain", {}).get(number, {}),
             }
@@ -93,7 +93,7 @@ class Site(NamedTuple):
             found[host.name] = {
                 "pools": [POOL],
                 "networks": [net],
-                "domains": [deb, {**small, "wait_for": {"agent": True, "timeout": 600}}],
+                "domains": [deb, {**small, "wait_for": {"agent": True, "timeout": 1200}}],
             }
         return found
 
@@ -114,7 +114,7 @@ class Site(NamedTuple):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=1500,
+            timeout=2400,
             check=False,
         )
         tasks = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]

@@ -90,7 +90,7 @@ def test_a_new_instance_is_one_and_a_failed_cloud_init_speaks_for_itself(booted:
     assert inside(booted, 1, "cat /etc/over-ssh").startswith("itg-deb1")
     assert bad["status"] == "failed"
     assert f"guest {booted.debian(2)}: cloud-init failed: " in bad["result"]["msg"]
-    assert "scripts_user" in bad["result"]["msg"]
+    assert "runcmd" in bad["result"]["msg"]
     # cloud-init made new host keys: the old ones are refused, the new ones known.
     fresh = booted.folder / "fresh_known_hosts"
     fresh.write_text("\n".join(known_hosts(good["result"])) + "\n")

@@ -51,7 +51,7 @@ def integration(run: Run) -> list[Outcome]:
 def guests(run: Run) -> list[Outcome]:
     """Whole guests on both lab hosts: booted, found, configured over ssh and their agents, rebooted, seeded anew."""
     trouble = lab.up(run)
-    return [trouble] if trouble else _pytest("guests", run, timeout=1800)
+    return [trouble] if trouble else _pytest("guests", run, timeout=3600)
 
 
 def corpus(run: Run) -> list[Outcome]:
