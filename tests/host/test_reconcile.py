@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -17,7 +18,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils import converge
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import judge
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection, HypervisorError
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.judge import Judge
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.read import Scope, read_host
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.read import Scope, read_host, read_routes
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import Outcome
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile
@@ -312,6 +313,18 @@ def test_calls_grow_with_the_number_of_guests(
         read_host(connection, Scope(wanted, frozenset(), everything=False, machines=False))
         counts.append(calls)
     assert counts == ([10, 50] if present == "declared" else [0, 0])
+
+
+def test_the_routes_of_a_host(tmp_path: Path) -> None:
+    table = tmp_path / "route"
+    table.write_text(
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        "host0\t00000000\t0151D50A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "host0\t0051D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    )
+    # As a machine with the least byte first writes it.
+    assert read_routes(str(table)) == (("host0", "0.0.0.0/0", "10.213.81.1"), ("host0", "10.213.81.0/24", ""))
+    assert read_routes(str(tmp_path / "none")) == ()
 
 
 def test_a_run_opens_one_connection(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import sys
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from .. import tree
-from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Secret, Snapshot, Volume
+from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Route, Secret, Snapshot, Volume
 from .connection import Connection, libvirt, with_flag
 from .note import read_note
 from .seed import mark_of
@@ -91,6 +93,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
             snapshots={name: _snapshots(conn, name) for name in scope.snapshots if name in domains},
             version=conn.getLibVersion() if scope.snapshots else 0,
+            routes=read_routes() if scope.networks and connection.is_local and driver == "QEMU" else (),
         )
 
 
@@ -354,6 +357,28 @@ def _origin(path: str, source: Source | None, connection: Connection) -> Origin 
     algorithm = source.checksum.partition(":")[0]
     with open(path, "rb") as file:
         return Origin(f"{algorithm}:{digest_of(file, algorithm)}", True, False)
+
+
+def read_routes(path: str = "/proc/net/route") -> tuple[Route, ...]:
+    """The IPv4 routes of this machine, none where they cannot be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file.readlines()[1:]]
+    except OSError:
+        return ()
+    # Device, destination, gateway, ..., mask (Linux, fib_route_seq_show).
+    return tuple(
+        Route(row[0], f"{_address(row[1])}/{bin(int(row[7], 16)).count('1')}", _gateway(row[2])) for row in rows
+    )
+
+
+def _address(word: str) -> str:
+    """An address as the kernel writes it there: its four bytes as one number of this machine."""
+    return socket.inet_ntoa(int(word, 16).to_bytes(4, sys.byteorder))
+
+
+def _gateway(word: str) -> str:
+    return "" if int(word, 16) == 0 else _address(word)
 
 
 class Lease(NamedTuple):

@@ -130,12 +130,20 @@ class Filter(NamedTuple):
     inactive: str
 
 
+class Route(NamedTuple):
+    """An IPv4 route of the host. subnet: as "10.0.0.0/24"; gateway: address of the next hop, empty for what is on the link."""
+
+    device: str
+    subnet: str
+    gateway: str
+
+
 class Host(NamedTuple):
     """A host as far as it was read.
 
     identity: what names derived for this host start from. machines: (arch, machine type or alias) → canonical machine type.
     kvm: whether libvirt offers KVM. arch: the host's architecture. snapshots: by guest and name, of those guests whose snapshots are declared.
-    version: libvirt's, as a number, where that matters; 0 where it was not asked.
+    version: libvirt's, as a number, where that matters; 0 where it was not asked. routes: where networks are declared.
     """
 
     uri: str
@@ -151,3 +159,4 @@ class Host(NamedTuple):
     nwfilters: Mapping[str, Filter] = {}
     snapshots: Mapping[str, Mapping[str, Snapshot]] = {}
     version: int = 0
+    routes: tuple[Route, ...] = ()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ def check_making(declared: Declared, form: str, where: str, site: Site) -> None:
         if declared.get(option) and declared.get("compat") == "0.10":
             problems.add(f"{where}: {option}", "needs compat 1.1")
     _check_preallocation(declared, form, where, problems)
+    _check_allocation(declared, where, problems)
     _check_encryption(declared, form, where, site)
     if declared.get("source"):
         for option in ("preallocation", "allocation", "encryption", "nocow", "xml"):
@@ -62,6 +64,17 @@ def check_owner(permissions: Mapping[str, Any], where: str, problems: Problems) 
     for name in ("owner", "group"):
         if permissions.get(name) is not None and not 0 <= permissions[name] < _NOBODY:
             problems.add(f"{where}.{name}", f"{permissions[name]} is no user's or group's number")
+
+
+def _check_allocation(declared: Declared, where: str, problems: Problems) -> None:
+    if declared.get("allocation") is None or declared.get("size") is None:
+        return
+    with contextlib.suppress(ValueError):
+        wish, size = (values.size_bytes(str(declared[name])) for name in ("allocation", "size"))
+        if wish > size:
+            problems.add(
+                where + ": allocation", f"{declared['allocation']} is more than the size of {declared['size']}"
+            )
 
 
 def _check_preallocation(declared: Declared, form: str, where: str, problems: Problems) -> None:

@@ -61,11 +61,26 @@ def collisions(name: str, root: tree.Element, site: Site) -> Iterator[str]:
     """What a network that will be active would have together with another one that is."""
     own = {subnet for subnet in map(_subnet, root.findall("ip")) if subnet is not None}
     bridge = tree.get(root, "bridge/@name")
+    yield from _on_the_way(own, site)
     for other, subnets, others_bridge in _others(name, site):
         for subnet in sorted(own & subnets, key=str):
             yield f"{subnet} is that of network {other} as well"
         if bridge and bridge == others_bridge and root.find("forward[@mode='bridge']") is None:
             yield f"bridge {bridge} is that of network {other} as well"
+
+
+def _on_the_way(own: set[Any], site: Site) -> Iterator[str]:
+    """Subnets that would take the host's own way out: that of one of its links, or a part of it with a gateway in it."""
+    bridges = {tree.get(tree.only_read(network.inactive), "bridge/@name") for network in site.host.networks.values()}
+    gateways = [ipaddress.ip_address(route.gateway) for route in site.host.routes if route.gateway]
+    for route in site.host.routes:
+        link = ipaddress.ip_network(route.subnet)
+        if route.gateway or not link.prefixlen or route.device in bridges:
+            continue
+        for subnet in own:
+            inside = subnet.version == link.version and subnet.subnet_of(link)
+            if inside and (subnet == link or any(gateway in subnet for gateway in gateways)):
+                yield f"{subnet} is on the way of the host itself: its device {route.device} is in {link}"
 
 
 def _others(name: str, site: Site) -> Iterator[tuple[str, set[Any], str | None]]:

@@ -16,6 +16,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current impo
     Network,
     Origin,
     Pool,
+    Route,
     Secret,
     Snapshot,
     Volume,
@@ -74,6 +75,7 @@ def host_of(described: Mapping[str, Any]) -> Host:
             for guest, items in described.get("snapshots", {}).items()
         },
         version=described.get("version", 11_003_000),
+        routes=tuple(Route(*route) for route in described.get("routes", ())),
     )
 
 
