@@ -122,14 +122,22 @@ def _check_place(want: Wanted, root: tree.Element, name: str, site: Site) -> Non
     place = posixpath.normpath("/" + path.lstrip("/"))
     if place in _SYSTEM:
         site.problems.add(want.where + ": path", f"{place} is a directory of the system; use one below it")
+    if root.get("type") != "dir":
+        # What is mounted there tells such pools apart; libvirt looks at that as well (virStoragePoolObjSourceFindDuplicate).
+        return
     for other in sorted({*site.host.pools, *site.pools} - {name}):
+        there = site.knows("pool", other) and _is_directory(other, site) and site.pool_directory(other) == place
         # Of two that are declared together, it is told once.
-        if (
-            site.knows("pool", other)
-            and site.pool_directory(other) == place
-            and not (other in site.pools and name < other)
-        ):
+        if there and not (other in site.pools and name < other):
             site.problems.add(want.where + ": path", f"{place} is that of pool {other} as well")
+
+
+def _is_directory(name: str, site: Site) -> bool:
+    """Whether a pool is a plain directory."""
+    declared, current = site.pools.get(name, {}).get("type"), site.host.pools.get(name)
+    if declared is None and current is not None:
+        return bool(tree.only_read(current.inactive).get("type") == "dir")
+    return declared in (None, "dir")
 
 
 def _check(want: Wanted, root: tree.Element, uuid: str | None, site: Site) -> None:
