@@ -146,11 +146,14 @@ def test_seeds_follow_their_content(host: Host, name: str, subnet: str) -> None:
     changed = host.converge("stack", **declared)
     assert host.sh(f"sha256sum {path}") != first
     assert [key for key, item in changed.run.objects.items() if item["changed"]] == [
-        f"volume {name}p/{name}g0-seed.iso"
-    ]
-    declared["domains"][0]["cloud_init"]["user_data"] = {"hostname": "g0"}
+        f"volume {name}p/{name}g0-seed.iso",
+        f"domain {name}g0",
+    ], "the guest notes which seed it has"
+    second = host.sh(f"sha256sum {path}")
+    host.sh(f"rm {path}")
+    host.virsh(f"pool-refresh {name}p")
     host.converge("stack", **declared)
-    assert host.sh(f"sha256sum {path}") == first, "the same content gives the same bytes"
+    assert host.sh(f"sha256sum {path}") == second, "a seed that was lost is made as the one it was"
     assert made.run.changed
 
 
