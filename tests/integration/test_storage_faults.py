@@ -66,7 +66,9 @@ def test_the_directory_of_a_pool_is_gone(host: Host, pool: str, name: str) -> No
 @pytest.fixture
 def shared(host: Host, lab: Lab, name: str) -> Iterator[tuple[Host, str]]:
     """Another host, and a directory that both have, mounted there through ssh: no lock of one holds on the other."""
-    other = next(one for one in lab.hosts.values() if one is not host)
+    other = next((one for one in lab.hosts.values() if one is not host), None)
+    if other is None:
+        pytest.skip("needs two hosts")
     make_ready(other)
     other.sh("command -v sshfs || DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends sshfs")
     folder = f"{AREA}/{name}"
