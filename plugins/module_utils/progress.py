@@ -11,9 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from collections.abc import Iterator
+from typing import Callable
 
 _FILE: list[str] = []
+# What is being done, and of contents on their way how far each is.
+_SENTENCE = [""]
+_CONTENTS: dict[str, str] = {}
+_LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -31,11 +38,36 @@ def told_in(path: str | None) -> Iterator[None]:
 
 def tell(sentence: str) -> None:
     """Put one sentence in place of the one before."""
+    _SENTENCE[0] = sentence
+    _write()
+
+
+@contextlib.contextmanager
+def metered(what: str, whole: int | None) -> Iterator[Callable[[int], None]]:
+    """Tell beside the sentence how much of a content is through. whole: its bytes, None if nobody knows. Gives what is to be
+    called with the bytes that are through so far; it tells them once a second at the most.
+    """
+    last = time.monotonic()
+
+    def through(count: int) -> None:
+        nonlocal last
+        if _FILE and time.monotonic() - last >= 1:
+            last = time.monotonic()
+            _CONTENTS[what] = f"{what}: {count >> 20}" + (f" of {whole >> 20} MiB" if whole else " MiB")
+            _write()
+
+    try:
+        yield through
+    finally:
+        _CONTENTS.pop(what, None)
+
+
+def _write() -> None:
     if not _FILE:
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), _LOCK:
         with open(_FILE[0] + ".new", "w", encoding="utf-8", opener=_private) as file:
-            file.write(sentence)
+            file.write("; ".join([_SENTENCE[0], *_CONTENTS.values()]))
         os.rename(_FILE[0] + ".new", _FILE[0])
 
 

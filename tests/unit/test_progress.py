@@ -47,3 +47,22 @@ def test_nobody_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_where_it_cannot_be_told_the_run_goes_on(tmp_path: Path) -> None:
     with progress.told_in(str(tmp_path / "gone" / "progress-1")):
         progress.tell("1 of 2 done")
+
+
+def test_how_far_a_content_is_stands_beside_the_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "progress-1"
+    clock = iter((0.0, 0.5, 2.0, 2.0, 2.5, 4.0, 4.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.told_in(str(file)):
+        progress.tell("0 of 1 done")
+        with progress.metered("https://images.example.org/a", 400 << 20) as through:
+            through(1 << 20)
+            assert file.read_text() == "0 of 1 done", "not more than once a second"
+            through(120 << 20)
+            assert file.read_text() == "0 of 1 done; https://images.example.org/a: 120 of 400 MiB"
+            through(121 << 20)
+            assert file.read_text().endswith(": 120 of 400 MiB")
+            through(400 << 20)
+            assert file.read_text().endswith(": 400 of 400 MiB")
+        progress.tell("1 of 1 done")
+        assert file.read_text() == "1 of 1 done"

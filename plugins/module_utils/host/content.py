@@ -20,6 +20,7 @@ from typing import IO, Any, Callable
 
 from .. import tree
 from ..plan.current import DIRECTORY_POOLS
+from ..progress import metered
 from .connection import Connection, libvirt
 from .fetch import BadContent, BrokenOff, copy_source, shown
 from .image import check_fits, convert, grow, looked_at, packing, unpack
@@ -342,7 +343,13 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
     os.lseek(fd, 0, os.SEEK_SET)
     try:
         volume.upload(stream, 0, length, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
-        stream.sparseSendAll(lambda _stream, count, source: os.read(source, count), _section, _skip, fd)
+        with metered(f"to volume {pool.name()}/{name}", length) as through:
+
+            def send(_stream: Any, count: int, source: int) -> bytes:
+                through(os.lseek(source, 0, os.SEEK_CUR))
+                return os.read(source, count)
+
+            stream.sparseSendAll(send, _section, _skip, fd)
         stream.finish()
         if is_file:
             if args.get("replace"):

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
 from ..plan.words import shown_url
+from ..progress import metered
 
 CHUNK = 1 << 20
 _BLOCK = 1 << 16
@@ -71,16 +72,18 @@ def _copy_file(source: Mapping[str, Any], part: IO[bytes]) -> None:
     part.truncate(0)
     with _opened(source, 0, None) as answer:
         end = answer.length or 0
-        for begin, hole in data_ranges(answer.stream.fileno(), end):
-            answer.stream.seek(begin)
-            part.seek(begin)
-            count = begin
-            while count < hole:
-                chunk = answer.stream.read(min(CHUNK, hole - count))
-                if not chunk:
-                    raise BrokenOff(f"{shown(source)} broke off after {count} of {end} bytes")
-                write_sparse(part, chunk)
-                count += len(chunk)
+        with metered(shown(source), end) as through:
+            for begin, hole in data_ranges(answer.stream.fileno(), end):
+                answer.stream.seek(begin)
+                part.seek(begin)
+                count = begin
+                while count < hole:
+                    chunk = answer.stream.read(min(CHUNK, hole - count))
+                    if not chunk:
+                        raise BrokenOff(f"{shown(source)} broke off after {count} of {end} bytes")
+                    write_sparse(part, chunk)
+                    count += len(chunk)
+                    through(count)
     part.truncate(end)
 
 
@@ -112,9 +115,11 @@ def _copy_whole(source: Mapping[str, Any], part: IO[bytes], begin: int) -> None:
                 count, resumes, tag = answer.begin, answer.resumes, answer.tag
                 part.seek(count)
                 part.truncate(count)
-                for chunk in _chunks(answer, shown(source), count):
-                    write_sparse(part, chunk)
-                    count += len(chunk)
+                with metered(shown(source), answer.length) as through:
+                    for chunk in _chunks(answer, shown(source), count):
+                        write_sparse(part, chunk)
+                        count += len(chunk)
+                        through(count)
             part.truncate(count)
         except BrokenOff:
             part.flush()
