@@ -71,7 +71,7 @@ def test_a_private_secret_is_set_when_that_is_said(host: Host, name: str) -> Non
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"type": "volume", "name": "no-path"}, "schema"),
+    ({"type": "volume", "name": "no-path"}, "the volume's path"),
     ({"type": "ceph", "name": ""}, "name"),
     ({"type": "cheese", "name": "x"}, "cheese"),
     ({"type": "ceph", "name": "x", "value": "a", "value_base64": "YQ=="}, "exclude"),

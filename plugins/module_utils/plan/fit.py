@@ -109,7 +109,7 @@ def _fill_states(document: tree.Element, root: tree.Element, count: int) -> None
     current = _number(tree.get(document, "vcpu/@current") or tree.get(root, "vcpu/@current") or str(count))
     # All of those in use have a place in the order, or none.
     places = [_number(node.get("order")) for node in tree.find_all(document, "vcpus/vcpu[@order]")]
-    for number in range(current):
+    for number in range(min(current, values.MOST)):
         if str(number) not in listed:
             node = tree.element("vcpu", id=str(number), enabled="yes")
             if places:
@@ -190,7 +190,7 @@ def _settle_single_node(root: tree.Element) -> None:
     if cell.get("id") is None:
         cell.set("id", "0")
     count = _number(tree.get(root, "vcpu") or "1")
-    if _cpus_at(root, "cpu/numa/cell/@cpus") != frozenset(range(count)):
+    if count <= values.MOST and _cpus_at(root, "cpu/numa/cell/@cpus") != frozenset(range(count)):
         cell.set("cpus", f"0-{count - 1}")
     size -= sum(_device_sizes(root))
     if size > 0 and size_at(cell, "KiB", "memory") != size:
@@ -260,6 +260,9 @@ def _misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, 
     if count < 1:
         yield "vcpus", f"is {text}; a guest needs one at the least"
         return
+    if count > values.MOST:
+        yield "vcpus", f"is {text}; libvirt counts {values.MOST} at the most"
+        return
     current = _number(tree.get(root, "vcpu/@current") or text)
     if not 0 < current <= count:
         yield "vcpu_current", f"is {current}, but vcpus is {count}"
@@ -279,11 +282,17 @@ def _misfits(document: tree.Element, root: tree.Element) -> Iterator[tuple[str, 
         # libvirt puts them into the first node (qemuDomainDefNumaCPUsRectify).
         yield "cpu.numa.cells", f"have no virtual CPU {min(missing)}, but vcpus is {count}"
     yield from _memory_misfits(document, root)
+    yield from _iothread_misfits(document)
+    yield from _firmware_misfits(root)
+
+
+def _iothread_misfits(document: tree.Element) -> Iterator[tuple[str, str]]:
     listed = len(tree.find_all(document, "iothreadids/iothread[@id]"))
     threads = tree.get(document, "iothreads")
-    if threads and listed > _number(threads):
+    if threads and _number(threads) > values.MOST:
+        yield "iothreads", f"is {threads}; no guest has more than {values.MOST}"
+    elif threads and listed > _number(threads):
         yield "iothreads", f"is {threads}, but iothread_ids lists {listed}"
-    yield from _firmware_misfits(root)
 
 
 def _cpus_at(root: tree.Element, path: str) -> frozenset[int]:

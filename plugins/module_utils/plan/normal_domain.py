@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from .. import tree
-from .values import VALUES
+from .values import MOST, VALUES
 
 USB2 = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 
@@ -94,10 +94,6 @@ def _only_its_processors(root: tree.Element) -> None:
             tree.remove(node)
         elif len(kept) < len(numbers):
             node.set("vcpus", ",".join(map(str, kept)))
-
-
-# So many processors has no guest (a set of numbers may be absurd).
-MOST = 4096
 
 
 def _whole_numa(root: tree.Element) -> None:

@@ -399,8 +399,13 @@ def _spread(nodes: list[tree.Element], attribute: str) -> set[tuple[object, ...]
     return {
         (number, *sorted(pair for pair in node.attrib.items() if pair[0] != attribute))
         for node in nodes
-        for number in values.VALUES["cpuset"].same(node.get(attribute) or "")
+        for number in _each(node.get(attribute) or "")
     }
+
+
+def _each(text: str) -> frozenset[object]:
+    numbers = values.VALUES["cpuset"].same(text)
+    return numbers if isinstance(numbers, frozenset) else frozenset((text,))
 
 
 def covers(have: tree.Element, want: tree.Element, rules: Rules, where: str) -> bool:

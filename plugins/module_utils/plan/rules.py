@@ -153,9 +153,10 @@ def keys_among(rules: Rules, path: str, nodes: list[tree.Element]) -> list[str] 
 def name_iothreads(root: tree.Element) -> None:
     """Write an entry for each I/O thread that is only counted: those are numbered from 1 (virDomainIOThreadIDDefArrayInit)."""
     listed = {node.get("id") for node in tree.find_all(root, "iothreadids/iothread")}
-    count = tree.get(root, "iothreads") or "0"
+    text = tree.get(root, "iothreads") or "0"
+    count = min(int(text), values.MOST) if text.isdecimal() else 0
     free = (str(number) for number in range(1, 1 << 16) if str(number) not in listed)
-    for _missing in range(int(count) - len(listed) if count.isdecimal() else 0):
+    for _missing in range(count - len(listed)):
         tree.make(root, "iothreadids").append(tree.element("iothread", id=next(free)))
 
 

@@ -23,7 +23,7 @@ def misfits(root: tree.Element) -> list[str]:
     if len(bridge) > _NAME and "%" not in bridge:
         found.append(f"bridge.name {bridge} is longer than {_NAME} characters")
     mtu = tree.get(root, "mtu/@size")
-    if mtu and not _MTU[0] <= int(mtu) <= _MTU[1]:
+    if mtu and mtu.isdecimal() and not _MTU[0] <= int(mtu) <= _MTU[1]:
         found.append(f"mtu {mtu} is not between {_MTU[0]} and {_MTU[1]}")
     for block in root.findall("ip"):
         try:

@@ -207,7 +207,7 @@ def _more_iothreads(edit: Edit, count: int, there: frozenset[int]) -> list[Call]
     edit true together, as does none at all when those that are listed are enough.
     """
     free = (number for number in range(1, 1 << 16) if number not in there)
-    new = [next(free) for _missing in range(count - len(there))]
+    new = [next(free) for _missing in range(min(count, values.MOST) - len(there))]
     steps = [
         Step("iothread", {"id": number, "act": "add", "values": {}}, f"add I/O thread {number}", True) for number in new
     ]

@@ -291,16 +291,25 @@ def _address(text: str) -> Any:
         return text
 
 
+# So many processors, and threads of a kind, has no guest and no host (VIR_DOMAIN_CPUMASK_LEN): what counts more is absurd, and
+# is not counted.
+MOST = 16384
+
+
 def _cpuset(value: Any) -> str:
     text = str(value).replace(" ", "")
     if not _CPUSET.match(text):
         raise ValueError(f"{value!r} is not a set of numbers such as '0-3,^2,8'")
+    if _numbers(text) == text:
+        raise ValueError(f"{value!r} has numbers beyond {MOST - 1}, the last one that libvirt counts")
     return text
 
 
 def _numbers(text: str) -> Any:
-    """A set of numbers, whatever way it is written: libvirt writes "0,1,2,5" as "0-2,5" (virBitmapFormat)."""
-    if not _CPUSET.match(text.replace(" ", "")):
+    """A set of numbers, whatever way it is written: libvirt writes "0,1,2,5" as "0-2,5" (virBitmapFormat). A text that is
+    none, or has numbers that nobody counts, is itself.
+    """
+    if not _CPUSET.match(text.replace(" ", "")) or any(int(number) >= MOST for number in re.findall(r"\d+", text)):
         return text
     found: set[int] = set()
     for part in text.replace(" ", "").split(","):
