@@ -10,9 +10,7 @@ from typing import Any
 from .host.connection import HypervisorError, MissingLibrary
 from .module import Module
 from .plan.problem import Declined
-from .plan.words import masked_options
 from .reconcile import Run, reconcile
-from .spec.field import Field
 from .spec.kinds import FETCH, INFO, KIND, KINDS, STACK, module_fields
 
 
@@ -28,17 +26,17 @@ def run(name: str, given: dict[str, Any] | None = None) -> None:
         give_volume(Module(name, FETCH, given))
     elif name == "stack":
         module = Module(name, STACK, given)
-        _carry_out(module, STACK, {kind.plural: module.params.get(kind.plural) or [] for kind in KINDS})
+        _carry_out(module, {kind.plural: module.params.get(kind.plural) or [] for kind in KINDS})
     else:
         fields = module_fields(KIND[name])
         module = Module(name, fields, given)
         own = {field.name: module.params[field.name] for field in KIND[name].fields if field.name in module.params}
-        _carry_out(module, fields, {KIND[name].plural: [own]})
+        _carry_out(module, {KIND[name].plural: [own]})
 
 
-def _carry_out(module: Module, fields: tuple[Field, ...], stack: dict[str, list[dict[str, Any]]]) -> None:
+def _carry_out(module: Module, stack: dict[str, list[dict[str, Any]]]) -> None:
     params = module.params
-    invocation = {"module_args": masked_options(params, fields)}
+    invocation = module.invocation()
     try:
         outcome = reconcile(stack, Run(params["uri"], module.check_mode, params["parallel"], params["on_error"]))
     except Declined as error:

@@ -47,10 +47,16 @@ class Module(AnsibleModule):  # type: ignore[misc]
         AnsibleModule's no_log does not prevent that; the task's no_log overwrites it.
         """
 
+    def invocation(self) -> dict[str, Any]:
+        """What the result repeats of the options, masked. Ansible shows it from -vvv on; until then the options of a thousand
+        guests are not sent back.
+        """
+        return {"module_args": masked_options(self.params, self._fields)} if self._verbosity > 2 else {}
+
     def fail_json(self, msg: str, **answer: Any) -> None:
         """Fail with the options masked, and without the names of all of them where one is unknown."""
         msg = shorter(msg)
-        answer.setdefault("invocation", {"module_args": masked_options(self.params, self._fields)})
+        answer.setdefault("invocation", self.invocation())
         super().fail_json(msg, **answer)
 
 
