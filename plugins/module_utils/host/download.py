@@ -64,14 +64,8 @@ def _copy_data(file: IO[bytes], target: IO[bytes], begin: int, length: int) -> P
     left = PIECE
     for start, end in _joined(data_ranges(file.fileno(), length, begin)):
         count = min(end - start, left)
-        file.seek(start)
-        done = 0
-        while done < count:
-            chunk = file.read(min(CHUNK, count - done))
-            if not chunk:
-                raise BadContent("the volume became shorter while it was read")
+        for chunk in _chunks(file, start, start + count):
             target.write(chunk)
-            done += len(chunk)
         ranges.append((start, count))
         left -= count
         if not left:
@@ -100,14 +94,21 @@ def _digest(file: IO[bytes], length: int) -> str:
         while at < begin:
             digest.update(memoryview(zeros)[: begin - at])
             at += min(CHUNK, begin - at)
-        file.seek(begin)
-        while at < end:
-            chunk = file.read(min(CHUNK, end - at))
-            if not chunk:
-                raise BadContent("the volume became shorter while it was read")
+        for chunk in _chunks(file, begin, end):
             digest.update(chunk)
-            at += len(chunk)
+        at = end
     return digest.hexdigest()
+
+
+def _chunks(file: IO[bytes], at: int, end: int) -> Iterator[bytes]:
+    """What is in a part of a file. Raises BadContent where the file ends before."""
+    file.seek(at)
+    while at < end:
+        chunk = file.read(min(CHUNK, end - at))
+        if not chunk:
+            raise BadContent("the volume became shorter while it was read")
+        yield chunk
+        at += len(chunk)
 
 
 def _writers(connection: Connection, path: str) -> list[str]:
