@@ -12,13 +12,16 @@ from .host.read import Scope, Source
 from .plan.content import is_plain
 from .plan.current import Host, Pool
 from .plan.plan import Plan
+from .plan.problem import Problems
+from .plan.raw_volume import with_raw
 from .plan.stack import Stack
 
 
 def scope_of(stack: Stack) -> Scope:
     """What has to be read in full to plan a stack."""
     domains = stack.get("domains") or []
-    volumes = stack.get("volumes") or []
+    # What is wrong with raw XML is told when it is planned.
+    volumes = [with_raw(item, "", Problems()) for item in stack.get("volumes") or []]
     emptied = frozenset(
         item["name"] for item in stack.get("pools") or [] if item["state"] == "absent" and item.get("remove_storage")
     )

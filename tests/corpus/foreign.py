@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from nonsense import absurd, without_rules
+from planned import NAME_AT
 from source import RELEASES, documents
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.secret import USAGE
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 
 PREFIX = "crp"
 
@@ -30,7 +34,9 @@ FOLDERS = {
         "qemuxmlconfdata",
     ),
     "network": ("networkxml2xmlin", "networkxml2xmlout", "networkxml2xmlupdateout"),
+    "nwfilter": ("nwfilterxml2xmlin", "nwfilterxml2xmlout"),
     "pool": ("storagepoolxml2xmlin", "storagepoolxml2xmlout"),
+    "secret": ("secretxml2xmlin",),
     "volume": ("storagevolxml2xmlin", "storagevolxml2xmlout"),
 }
 
@@ -52,12 +58,14 @@ def foreign(kind: str) -> list[Document]:
             root = tree.parse(path.read_text(encoding="utf-8"))
         except tree.BadXml:  # Some are there to be refused.
             continue
-        _make_common(root)
+        if kind == "nwfilter":
+            without_rules(root, absurd(root, path.parents[1]))
+        _make_common(root, kind)
         digest = hashlib.sha256(tree.canonical(root)).digest()
-        if root.tag == kind and digest not in seen:
+        if root.tag == KIND[kind].root and digest not in seen:
             seen.add(digest)
-            name = f"{PREFIX}{kind[0]}{len(found):04}"
-            root.insert(0, tree.element("name", name))
+            name = f"{PREFIX}{root.tag[0]}{len(found):04}"
+            _give_name(root, kind, name)
             _make_unique(root, len(found))
             found.append(Document(origin, name, tree.text_of(root)))
     return found
@@ -73,13 +81,24 @@ def _files(kind: str) -> Iterator[tuple[str, Path]]:
                 yield f"{release}/{folder}/{path.stem}", path
 
 
-def _make_common(root: tree.Element) -> None:
+def _make_common(root: tree.Element, kind: str) -> None:
     """Take out what only one document could have on a host, and what the lab has not."""
-    for path in ("name", "uuid", "sysinfo/system/entry[@name='uuid']"):
+    for path in (NAME_AT[kind] or "usage/*", "uuid", "sysinfo/system/entry[@name='uuid']"):
         tree.erase(root, path)
     if root.get("type") == "kvm":
         root.set("type", "qemu")
     root.attrib.pop("id", None)
+
+
+def _give_name(root: tree.Element, kind: str, name: str) -> None:
+    path = NAME_AT[kind]
+    if path == "name":
+        root.insert(0, tree.element("name", name))
+    elif path:
+        tree.put(root, path, name)
+    else:
+        use = tree.get(root, "usage/@type")
+        tree.put(root, "usage/" + USAGE.get(use, "name"), f"/{name}" if use == "volume" else name)
 
 
 # What two pools may not share.

@@ -12,8 +12,8 @@ from typing import Any, Callable
 import pytest
 from exceptions import reasons, unexpected
 from foreign import foreign
-from pairs import pairs
-from planned import EMPTY, host_with, plan_of
+from pairs import SETS, pairs
+from planned import EMPTY, declared, host_with, named, plan_of
 from source import RELEASES, documents
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
@@ -24,10 +24,9 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem impo
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.values import size_at
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
-from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import Refused, stack_of
 
 Count = Callable[[str], None]
-KINDS = ("domain", "network", "pool")
 
 
 def _outputs(kind: str) -> dict[str, str]:
@@ -35,20 +34,16 @@ def _outputs(kind: str) -> dict[str, str]:
     return {f"{release}/{pair.name}": pair.current for release in RELEASES for pair in pairs(kind, documents(release))}
 
 
-def _name(xml: str) -> str:
-    return tree.get(tree.parse(xml), "name") or ""
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SETS)
 def test_the_name_alone_changes_nothing(kind: str, count: Count) -> None:
     found = _outputs(kind)
     for xml in found.values():
-        (plan,) = plan_of(kind, host_with(kind, xml), _name(xml)).objects
+        (plan,) = plan_of(kind, host_with(kind, xml), named(kind, xml)).objects
         assert (plan.changes, plan.steps, plan.pending) == ((), (), ())
     count(f"{kind}: {len(found)} documents with their name alone, all unchanged")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SETS)
 def test_what_is_exported_changes_nothing(kind: str, count: Count) -> None:
     found = _outputs(kind)
     wrong = {}
@@ -113,7 +108,7 @@ def _remembering(xml: str) -> bytes:
 
 def _defined(xml: str, **options: Any) -> str:
     """The definition that is written when these options are declared."""
-    (plan,) = plan_of("domain", host_with("domain", xml), _name(xml), **options).objects
+    (plan,) = plan_of("domain", host_with("domain", xml), {**named("domain", xml), **options}).objects
     (step,) = plan.steps
     assert step.verb == "define"
     return str(step.args["xml"])
@@ -174,7 +169,7 @@ def _broken(xml: str, dice: random.Random) -> str:
     return tree.text_of(root)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "volume"])
+@pytest.mark.parametrize("kind", SETS)
 def test_nonsense_is_planned_or_declined(kind: str, count: Count) -> None:
     """Whatever is declared, over whatever is there: a plan, or a refusal that says why."""
     dice = random.Random(f"corpus {kind}")
@@ -189,8 +184,8 @@ def test_nonsense_is_planned_or_declined(kind: str, count: Count) -> None:
         ):
             tried += 1
             try:
-                plan_of(kind, host, document.name, xml=xml)
-            except Declined:
+                plan_of(kind, host, {**declared(kind, xml), "name": document.name})
+            except (Declined, Refused):
                 declined += 1
             except Exception:  # noqa: BLE001 - each of them is what is looked for
                 crashed.append(f"{document.origin}: {traceback.format_exc()[-600:]}\n{broken}")

@@ -72,6 +72,8 @@ def _nwfilter(found: Filter) -> Exported:
     told: Exported = {"state": "present"}
     for option, tag in LISTS.items():
         nodes = tree.find_all(root, tag)
+        if tag == "rule" and any(len(node) > 1 for node in nodes):
+            continue  # What fits and what must not are two elements; an option says one of them.
         told[option] = [entry_in_words(node) for node in nodes]
         for node in nodes:
             root.remove(node)
@@ -116,9 +118,10 @@ def _volume(volume: Volume, host: Host) -> Exported:
     found: Exported = {
         "name": volume.name,
         "pool": volume.pool,
-        "size": values.size_text(volume.capacity),
         "state": "present",
     }
+    if volume.capacity:  # A directory is told to have none.
+        found["size"] = values.size_text(volume.capacity)
     if volume.format:
         found["format"] = volume.format
     for pool in host.pools.values():

@@ -18,6 +18,7 @@ from ..spec.kinds import KIND
 from . import values
 from .document import below, write_fields
 from .identity import derived_uuid
+from .known_nwfilter import is_stateless, meaning
 from .objects import changes_of, check_uuid, wanted
 from .overlay import overlay
 from .plan import Change, Id, ObjectPlan, Step
@@ -55,8 +56,6 @@ OF_LIBVIRT = frozenset(
     ]
 )
 LISTS = {"filterrefs": "filterref", "rules": "rule"}
-# What libvirt writes, or means, where nothing is said (conf/nwfilter_conf.c).
-USUAL = {"priority": "500", "statematch": "true"}
 
 
 def plan_nwfilter(declared: Declared, site: Site) -> ObjectPlan:
@@ -73,7 +72,7 @@ def plan_nwfilter(declared: Declared, site: Site) -> ObjectPlan:
     check_uuid(want, root, uuid, site)
     for option, nodes in lists.items():
         before = tree.find_all(root, LISTS[option])
-        if [_meaning(node) for node in before] == [_meaning(node) for node in nodes]:
+        if [meaning(node) for node in before] == [meaning(node) for node in nodes]:
             continue
         told = [[entry_in_words(node) for node in side] or None for side in (before, nodes)]
         changes += (Change(option, told[0], told[1], "live" if current else "create"),)
@@ -162,31 +161,10 @@ def _fields(tag: str) -> tuple[Field, ...]:
     return next(field.fields for field in KIND["nwfilter"].fields if LISTS.get(field.name) == tag)
 
 
-def _meaning(node: tree.Element) -> Any:
-    """A rule or reference in a form in which equal means equal."""
-    said = {**(USUAL if node.tag == "rule" else {}), **node.attrib}
-    if said.get("statematch", "").lower() in ("false", "0"):
-        said["statematch"] = "false"
-    inside = [(part.tag, {name: _value(name, text) for name, text in part.attrib.items()}) for part in node]
-    return {name: _value(name, text) for name, text in said.items()}, inside
-
-
-def _value(name: str, text: str) -> Any:
-    """A value of an attribute: libvirt writes netmasks as prefixes, and MAC addresses and booleans in small letters."""
-    if name.endswith("mask") and text.count(".") == 3:
-        try:
-            return values.number(values.prefix_of(text))
-        except ValueError:
-            return text
-    if name in ("comment", "value", "filter"):
-        return text
-    return {"true": "yes", "false": "no"}.get(text.lower(), values.number(text.lower()))
-
-
 def entry_in_words(node: tree.Element) -> dict[str, Any]:
     """A rule or a reference as the user's options."""
     found = read_fields(node, _fields(node.tag))
-    if _meaning(node)[0].get("statematch") == "no":
+    if node.tag == "rule" and is_stateless(node):
         found["statematch"] = False
     if node.tag == "rule" and len(node):
         found["protocol"] = node[0].tag

@@ -210,7 +210,10 @@ def _in_base(base: int) -> Callable[[str], Any]:
 
 
 def _integer(value: Any) -> str:
-    return str(int(value))
+    try:
+        return str(int(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not a whole number") from None
 
 
 def _ip(value: Any) -> str:
@@ -243,10 +246,6 @@ def _mode(value: Any) -> str:
     if not _MODE.match(str(value)):
         raise ValueError(f"{value!r} is not a mode in octal, from '0000' to '0777'")
     return f"{int(value, 8):04o}"
-
-
-def _mode_number(text: str) -> Any:
-    return int(text, 8) if _MODE.match(text) else text
 
 
 def _yes_no(value: Any) -> str:
@@ -356,7 +355,7 @@ VALUES: dict[str, Value] = {
     "cpuset": Value(_cpuset, _identity, _numbers),
     "hex": Value(_hex, _lower, _in_base(16)),
     "octal": Value(_octal, _identity, _in_base(8)),
-    "mode": Value(_mode, _identity, _mode_number),
+    "mode": Value(_mode, _identity, _in_base(8)),
     "raw": Value(str, _identity, _identity),
     # Only compared, never declared by an option.
     "word": Value(_text, _identity, _lower),

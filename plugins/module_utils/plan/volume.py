@@ -20,6 +20,7 @@ from .iso import check_iso, content_of_iso
 from .objects import changes_of
 from .plan import Change, Id, ObjectPlan, Step
 from .problem import Problems
+from .raw_volume import with_raw
 from .rules import for_kind
 from .seed import content_told, seed_args
 from .site import Declared, Site
@@ -52,6 +53,7 @@ def plan_volume(declared: Declared, site: Site) -> ObjectPlan:
         site.problems.add(where + ": pool", "pool {} is neither there nor declared".format(declared["pool"]))
     if declared["state"] == "wiped":
         return _wiped(declared, current, where, site)
+    declared = with_raw(declared, where, site.problems)
     check_source(declared, where, site.problems)
     if declared.get("iso") is not None:
         check_iso(declared, where, site.problems)
@@ -196,10 +198,13 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
     steps: list[Step] = []
     args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
     size = declared_size(declared, where, site.problems)
+    _document(
+        declared, declared.get("format") or "", where, site
+    )  # Its values are no less wrong for one that is there.
     # A file that is no image, such as a kernel, ends where it ends: no sector is filled up for it.
     if size is not None and size not in (current.capacity, _whole(current.capacity)):
         _resize(declared, current, size, where, site, changes, steps)
-    if declared.get("format") and current.format and declared["format"] != current.format:
+    if declared.get("format") and current.format and not _is_format(declared["format"], current.format):
         site.problems.add(
             where + ": format",
             "is {}; a volume is not converted to {}".format(current.format, declared["format"]),
@@ -266,10 +271,15 @@ def _check_room(declared: Declared, current: Volume, size: int, where: str, prob
         problems.add(where + ": size", f"its file takes {values.size_text(taken)}; libvirt cuts nothing below that")
 
 
+def _is_format(declared: str, current: str) -> bool:
+    """Whether a format is the declared one. An ISO image is raw, and one without files in it is told as such."""
+    return declared == current or (declared, current) == ("iso", "raw")
+
+
 def _check_backing(declared: Declared, current: Volume, where: str, site: Site) -> None:
-    if not declared.get("backing"):
-        return
-    path = site.volume_path(declared.get("backing_pool") or declared["pool"], declared["backing"])
+    path = declared.get("backing_path")
+    if declared.get("backing"):
+        path = site.volume_path(declared.get("backing_pool") or declared["pool"], declared["backing"])
     if path is not None and current.backing != path:
         has = f"is an overlay on {current.backing}" if current.backing else "is not an overlay"
         site.problems.add(where + ": backing", f"{has}; it is not made anew on {path}")

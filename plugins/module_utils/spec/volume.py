@@ -100,7 +100,8 @@ FIELDS = rows("""
 - backing_pool  name  -  create
     Pool of O(backing); O(pool) when left out.
 - xml  text  -  create
-    libvirt's own volume XML for a new volume; typed fields win over it.
+    libvirt's own volume XML; typed fields win over it. The size, format, properties of an image, encryption and permissions in it
+    count as declared, and so does its backing file, which is never made another one. What else it says counts for a new volume.
 - state  text  -  live =present|absent|wiped default=present
     V(absent) deletes the volume and its data, and refuses while a guest or another volume uses it. V(wiped) overwrites the data of a
     volume that is there, each time that it is asked, and leaves an empty one of the same size, format and backing volume; it refuses as

@@ -30,6 +30,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.tune import 
     IOTHREAD_PARAMETERS,
     PARAMETERS,
 )
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.values import size_at
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import secret_of
 
@@ -167,9 +168,10 @@ def _created(pools: Mapping[str, Pool], volume: Volume, verb: str, args: Args) -
     root = tree.parse(args["xml"])
     assert root.tag == "volume"
     origin = pools[args["from_pool"]].volumes[args["from_name"]] if args.get("from_name") else None
-    text = tree.get(root, "capacity")
+    node = root.find("capacity")
+    size = None if node is None else size_at(node, "bytes")
     return volume._replace(
-        capacity=int(text) if text else origin.capacity if origin else 0,
+        capacity=size or (origin.capacity if origin else 0),
         format=tree.get(root, "target/format/@type") or (origin.format if origin else "raw"),
         backing=origin.path if origin and verb == "create" else None,
         xml=args["xml"],
@@ -432,7 +434,7 @@ def _fingerprinted(kind: str, xml: str, raw: str) -> str:
 def _expect(xml: str, tag: str, name: str) -> None:
     root = tree.parse(xml)
     assert root.tag == tag
-    assert tree.get(root, "name") == name
+    assert root.findtext("name") == name
 
 
 STEPS: dict[str, Callable[[str, Any, str, Args], Any]] = {"pool": _pool, "network": _network, "domain": _domain}
