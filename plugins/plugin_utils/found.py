@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import CHANNEL
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.values import scaled
 
 # What people write into a guest's metadata for the inventory. libvirt keeps one element for each namespace, and what
 # this collection keeps for itself has another one (plan/ownership.py).
 NAMESPACE = "urn:kvmfleet:libvirt:guest"
 LIBOSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
-CHANNEL = "org.qemu.guest_agent.0"
 
 Guest = dict[str, Any]
 """What is known of a guest, as plain data: the variable "kvmfleet" of its host."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,14 +137,47 @@ def test_a_change_that_needs_it_restarts_the_guest_by_its_power_button(
     assert boot(host, name) != before
 
 
-def test_waiting_in_vain_says_for_what(host: Host, name: str) -> None:
-    options = {"memory": "64 MiB", "virt_type": "qemu", "state": "running"}
-    (late,) = host.play(
-        Task("domain", {"name": name, **options, "wait_for": {"agent": True, "address": True, "timeout": 2}})
+def test_waiting_in_vain_says_for_what_and_what_is_known(host: Host, name: str, net: str, tiny: dict[str, Any]) -> None:
+    """One booted and its network is unplugged, one has nothing to boot, one was paused by somebody, and one has its
+    channel from the next start on: it is not waited for.
+    """
+    small = {"memory": "64 MiB", "virt_type": "qemu", "interfaces": [{"network": net}], "state": "running"}
+    plugged_off = {"interfaces": [{"network": net, "link": "down", "mac": "52:54:00:12:34:56"}], "state": "running"}
+    talks = {**tiny, "cmdline": tiny["cmdline"].replace("quiet ", ""), "serials": [{"log": f"{AREA}/{name}.log"}]}
+    deaf = f"<domain type='qemu'><name>{name}d</name><memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>"
+    host.put(f"{AREA}/{name}.xml", deaf.encode())
+    host.sh(f"virsh -q define {AREA}/{name}.xml && virsh -q start {name}d")
+    host.put(
+        f"{AREA}/{name}.xml", b"<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
     )
-    assert late.failed
-    for word in (name, "agent", "address", "2 s"):
-        assert word in late.msg, late.msg
+    host.virsh(f"attach-device {name}d {AREA}/{name}.xml --config")
+    waiting = host.begin(
+        Task(
+            "stack",
+            {
+                "domains": [
+                    {"name": f"{name}a", **talks, **plugged_off, "wait_for": {"address": True, "timeout": 12}},
+                    {"name": f"{name}b", **small, "wait_for": {"agent": True, "ssh": True, "timeout": 3}},
+                    {"name": f"{name}c", **small, "wait_for": {"agent": True, "timeout": 12}},
+                    {"name": f"{name}d", "state": "running", "wait_for": {"agent": True, "timeout": 500}},
+                ]
+            },
+        )
+    )
+    until(lambda: host.virsh(f"domstate {name}c", check=False) == "running", "the guest runs")
+    host.virsh(f"suspend {name}c")
+    waiting.communicate(timeout=120)
+    said = Path(waiting.args[-1]).with_suffix(".jsonl").read_text(encoding="utf-8")  # type: ignore[index,arg-type]
+    expected = {
+        "a has no address after 12 s": "none of this host's networks gave one to 52:54:00:12:34:56; ",
+        "b has no answer of its agent and no answer of ssh on port 22 after 3 s": "its agent is not connected; is q",
+        "c has no answer of its agent after 12 s": "it is paused, not running",
+        "d": "it has no channel org.qemu.guest_agent.0 for its agent",
+    }
+    for what, why in expected.items():
+        assert f"guest {name}{what}: {why}" in said, said
+    for why in ("in the guest?; there is no address at which ssh could answer", "; the last line of its console is '"):
+        assert why in said, said
 
 
 def test_two_guests_at_once(host: Host, name: str, net: str, subnet: str, tiny: dict[str, Any]) -> None:

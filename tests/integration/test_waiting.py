@@ -62,8 +62,9 @@ def test_what_is_lacking_at_the_deadline_is_told_and_a_guest_that_stops_is_not_w
     host: Host, name: str, tiny: dict[str, Any]
 ) -> None:
     wish = {"ssh": True, "cloud_init": True, "timeout": 3}
+    net = {"interfaces": [{"network": "default", "model": "virtio"}]}
     stopping = host.begin(
-        Task("domain", {"name": name, **tiny, "state": "running", "wait_for": {"ssh": True, "timeout": 500}})
+        Task("domain", {"name": name, **tiny, **net, "state": "running", "wait_for": {"ssh": True, "timeout": 500}})
     )
     deadline = time.monotonic() + 120
     while host.virsh(f"domstate {name}", check=False) != "running" and time.monotonic() < deadline:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..agent import Forbidden, Refused, Unreachable
-from ..plan.current import STATES
+from ..plan.current import CHANNEL, STATES
 
 # Not by way of the connection, which needs lxml: on the control node, each task in a guest would load it.
 try:
@@ -20,11 +20,13 @@ try:
 except ImportError:
     libvirt = libvirt_qemu = None
 
-CHANNEL = "org.qemu.guest_agent.0"
-
 # What the agent says of a command that its configuration forbids (QEMU 5 and later), or that it does not know.
 _FORBIDDEN = re.compile(r"has been disabled|not allowed|has not been found|CommandNotFound", re.IGNORECASE)
 _REFUSED = "unable to execute QEMU agent command"
+
+
+# A state and its reason: QEMU pauses a guest whose disk cannot be written, as where its file system is full.
+_IO_ERROR = (3, 5)
 
 
 class GuestAgent:
@@ -42,27 +44,42 @@ class GuestAgent:
         except libvirt.libvirtError as error:
             message = str(error.get_error_message() or error)
             if _REFUSED not in message:
-                raise Unreachable(self._reason(message)) from error
+                raise Unreachable(self.reason(message)) from error
             if _FORBIDDEN.search(message):
                 raise Forbidden(forbidden(command, message)) from error
             raise Refused(message.partition(f"{_REFUSED} ")[2] or message) from error
         return json.loads(answer)["return"]
 
-    def _reason(self, message: str) -> str:
-        """Why the agent cannot be asked, in words that say what to do."""
+    def reason(self, message: str) -> str:
+        """Why the agent cannot be asked, in words that say what to do. message: libvirt's own."""
         try:
-            state = STATES.get(self._domain.state()[0], "stopped")
+            halted = halted_by(self._domain)
             text = self._domain.XMLDesc(0)
         except libvirt.libvirtError:
             return message
-        if state != "running":
-            return f"it is {state}, not running"
+        if halted:
+            return halted
         channel = _channel(text)
         if channel is None:
             return f"it has no channel {CHANNEL} for its agent"
         if "state='connected'" not in channel:
             return "its agent is not connected; is qemu-guest-agent installed and running in the guest?"
-        return f"its agent does not answer ({message})"
+        return "its agent does not answer" + (f" ({message})" if message else "")
+
+
+def halted_by(domain: Any) -> str | None:
+    """That a guest does not run, in words for a user; None while it does."""
+    number, reason = domain.state()
+    state = STATES.get(number, "stopped")
+    if state == "running":
+        return None
+    cause = " after an I/O error of a disk" if (number, reason) == _IO_ERROR else ""
+    return f"it is {state}{cause}, not running"
+
+
+def has_channel(domain: Any) -> bool:
+    """Whether a running guest has a channel for its agent."""
+    return _channel(domain.XMLDesc(0)) is not None
 
 
 def is_connected(domain: Any) -> bool:

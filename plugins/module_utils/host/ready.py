@@ -13,9 +13,10 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from .. import agent, progress
-from ..plan.plan import Awaited
-from .agent import GuestAgent, is_connected
+from .. import agent, progress, tree
+from ..plan.current import CHANNEL
+from ..plan.plan import BY_AGENT, Awaited
+from .agent import GuestAgent, halted_by, has_channel, is_connected
 from .connection import Connection, libvirt
 from .read import Lease, read_leases
 from .wait import event
@@ -31,6 +32,10 @@ RESULT = "/run/cloud-init/result.json"
 DISABLED = "/run/cloud-init/disabled"
 KEYS = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
 _KEY = re.compile(r"^(ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+")
+# Of a console's file: how much of its end is read, and how much of a line is told; and what terminals draw with.
+_TAIL = 4096
+_LONGEST = 200
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x09\x0b-\x1f]")
 # What GLib and Windows say of a file that is not there.
 _NOT_THERE = re.compile(r"No such file|cannot find", re.IGNORECASE)
 
@@ -46,6 +51,16 @@ class Ready(NamedTuple):
 
 class Hopeless(Exception):
     """Waiting longer would not help. The message says why."""
+
+
+class _Look(NamedTuple):
+    """What a look at a guest found. lacks: what is waited for and not there; why: what is known of that, in sentences;
+    hopeless: why it is of no use to wait for it, None while it is.
+    """
+
+    lacks: list[str]
+    why: list[str]
+    hopeless: str | None
 
 
 def until_ready(connection: Connection, guests: list[Awaited], stale: frozenset[Lease]) -> Ready:
@@ -74,8 +89,8 @@ class _Vigil:
         self.ready = Ready({}, {guest.name: {} for guest in guests})
         self._connection = connection
         self._began = time.monotonic()
-        self._lacking = {guest.name: ["answer"] for guest in guests}
-        self._looks: dict[Future[tuple[list[str], str | None]], str] = {}
+        self._last = {guest.name: _Look(["answer"], [], None) for guest in guests}
+        self._looks: dict[Future[_Look], str] = {}
 
     def look(self, pool: ThreadPoolExecutor, leases: list[Lease]) -> None:
         """Begin to look at each guest that is not being looked at."""
@@ -89,18 +104,19 @@ class _Vigil:
         """Take in what the looks that ended have found."""
         for look in wait(self._looks, LOOK_AGAIN, FIRST_COMPLETED).done:
             name = self._looks.pop(look)
-            self._lacking[name], hopeless = look.result()
-            if name in self.waiting and (hopeless or not self._lacking[name]):
+            last = self._last[name] = look.result()
+            if name in self.waiting and (last.hopeless or not last.lacks):
                 del self.waiting[name]
-                if hopeless:
-                    self.ready.late[name] = f"guest {name}: {hopeless}"
+                if last.hopeless:
+                    self.ready.late[name] = f"guest {name}: {last.hopeless}"
 
     def give_up(self) -> None:
         """Wait no longer for guests whose deadline is over."""
         for name, guest in list(self.waiting.items()):
             if time.monotonic() - self._began > guest.timeout:
-                lacks = " and no ".join(self._lacking[name])
-                self.ready.late[name] = f"guest {name} has no {lacks} after {guest.timeout} s"
+                last = self._last[name]
+                sentence = f"guest {name} has no {' and no '.join(last.lacks)} after {guest.timeout} s"
+                self.ready.late[name] = ": ".join([sentence, *(["; ".join(last.why)] if last.why else [])])
                 del self.waiting[name]
 
 
@@ -109,47 +125,80 @@ def _tell(waiting: dict[str, Awaited], many: int) -> None:
     progress.tell(f"{many - len(waiting)} of {many} guests ready; waiting for {names}")
 
 
-def _look(
-    connection: Connection, leases: list[Lease], told: dict[str, list[str]], guest: Awaited
-) -> tuple[list[str], str | None]:
-    """What a guest lacks, and why it is of no use to wait for it, None while it is. What is found goes into told."""
+def _look(connection: Connection, leases: list[Lease], told: dict[str, list[str]], guest: Awaited) -> _Look:
+    """What a guest lacks. What is found goes into told."""
     try:
         domain = connection.open.lookupByName(guest.name)
         if not domain.isActive():
-            return [], "it stopped while it was waited for"
-        return _lacking(domain, guest, leases, told), None
+            return _Look([], [], "it stopped while it was waited for")
+        lacks, why = _lacking(domain, guest, leases, told)
+        if lacks:
+            why += _circumstances(domain, connection.is_local)
+        return _Look(lacks, list(dict.fromkeys(why)), None)
     except (Hopeless, libvirt.libvirtError) as error:
-        return [], str(error)
+        return _Look([], [], str(error))
 
 
-def _lacking(domain: Any, guest: Awaited, leases: list[Lease], told: dict[str, list[str]]) -> list[str]:
-    lacks = []
+def _lacking(
+    domain: Any, guest: Awaited, leases: list[Lease], told: dict[str, list[str]]
+) -> tuple[list[str], list[str]]:
+    """What a guest lacks, and what is known of the reasons."""
+    lacks, why = [], []
     told["addresses"] = addresses_of(domain, guest, leases)
+    asked = GuestAgent(domain, ANSWER)
+    if guest.what & BY_AGENT and not has_channel(domain):
+        raise Hopeless(f"it has no channel {CHANNEL} for its agent")
+    mute = _mute(asked, domain) if "agent" in guest.what else None
     if "address" in guest.what and not told["addresses"]:
         lacks.append("address")
-    asked = GuestAgent(domain, ANSWER)
-    if "agent" in guest.what and not _answers(asked, domain):
+        why.append(f"none of this host's networks gave one to {', '.join(guest.macs) or 'it, as it has no interface'}")
+    if mute:
         lacks.append("answer of its agent")
     if "cloud_init" in guest.what and not _cloud_init_ended(asked, domain):
         lacks.append("end of cloud-init")
-    if "ssh" in guest.what and not any(_speaks_ssh(address, guest.ssh_port) for address in told["addresses"]):
+    silent = _silent(told["addresses"], guest.ssh_port) if "ssh" in guest.what else []
+    if silent:
         lacks.append(f"answer of ssh on port {guest.ssh_port}")
     # cloud-init makes new keys at the first boot: those of before would be somebody else's.
     if "host_keys" in guest.what and not lacks:
         told["host_keys"] = _host_keys(asked, domain)
         if not told["host_keys"]:
             lacks.append("host key of ssh")
-    return lacks
+    if lacks and guest.what != {"ssh"}:
+        mute = mute or _mute(asked, domain)
+    return lacks, [*why, *([mute] if mute else []), *silent]
 
 
-def _answers(asked: GuestAgent, domain: Any) -> bool:
+def _mute(asked: GuestAgent, domain: Any) -> str | None:
+    """Why the agent does not answer, None when it does."""
     if not is_connected(domain):
-        return False
+        return asked.reason("")
     try:
         asked.ask("guest-ping", {})
-    except (agent.Refused, agent.Unreachable):
-        return False
-    return True
+    except (agent.Refused, agent.Unreachable) as error:
+        return str(error)
+    return None
+
+
+def _circumstances(domain: Any, is_local: bool) -> list[str]:
+    """What else is known of a guest that is not ready: that it does not run, and the last line that its console wrote to a file."""
+    halted = halted_by(domain)
+    line = _last_line(domain.XMLDesc(0)) if is_local else ""
+    return [*([halted] if halted else []), *([f"the last line of its console is {line!r}"] if line else [])]
+
+
+def _last_line(text: str) -> str:
+    """The last line of a guest's serial console, where libvirt or QEMU writes that to a file; empty where there is none."""
+    root = tree.parse(text)
+    for path in ("serial/log/@file", "serial[@type='file']/source/@path"):
+        try:
+            with open(tree.get(root, "devices/" + path) or "", "rb") as file:
+                file.seek(max(0, file.seek(0, 2) - _TAIL))
+                lines = _CONTROL.sub("", file.read().decode("utf-8", "replace")).split("\n")
+        except OSError:
+            continue
+        return next((line.strip()[:_LONGEST] for line in reversed(lines) if line.strip()), "")
+    return ""
 
 
 def _cloud_init_ended(asked: GuestAgent, domain: Any) -> bool:
@@ -195,20 +244,29 @@ def _file(asked: GuestAgent, domain: Any, path: str) -> str | None:
     return target.getvalue().decode("utf-8", "replace")
 
 
-def _speaks_ssh(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=2) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
+def _silent(addresses: list[str], port: int) -> list[str]:
+    """What is wrong with ssh at each address; nothing when it answers at one of them."""
+    if not addresses:
+        return ["there is no address at which ssh could answer"]
+    found = []
+    for address in addresses:
+        try:
+            with socket.create_connection((address, port), timeout=2) as connection:
+                if connection.recv(4) == b"SSH-":
+                    return []
+            found.append(f"what listens at {address} is no ssh")
+        except OSError as error:
+            found.append(f"{address}: {error.strerror or error}")
+    return found
 
 
 def addresses_of(domain: Any, guest: Awaited, leases: list[Lease]) -> list[str]:
     """A guest's addresses: from DHCP leases, else from its agent."""
-    return [lease.address for lease in leases if lease.mac in guest.macs] or _agent_addresses(domain)
+    return [lease.address for lease in leases if lease.mac in guest.macs] or _agent_addresses(domain, guest.macs)
 
 
-def _agent_addresses(domain: Any) -> list[str]:
+def _agent_addresses(domain: Any, macs: tuple[str, ...]) -> list[str]:
+    """What the agent tells of the guest's interfaces, not of bridges that it made itself. One without any may have a card of the host."""
     if not is_connected(domain):
         return []
     try:
@@ -218,7 +276,7 @@ def _agent_addresses(domain: Any) -> list[str]:
     return [
         item["addr"]
         for device, interface in interfaces.items()
-        if device != "lo"
+        if device != "lo" and (not macs or (interface.get("hwaddr") or "").lower() in macs)
         for item in interface.get("addrs") or []
         if not item["addr"].startswith(("127.", "fe80:", "::1"))
     ]

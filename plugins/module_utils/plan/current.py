@@ -23,6 +23,10 @@ STATES = {
 }
 
 
+# The channel that a guest's agent listens at, by its name in the guest.
+CHANNEL = "org.qemu.guest_agent.0"
+
+
 class Origin(NamedTuple):
     """What a volume's content was made from. checksum: of its source, "algorithm:hex"; intact: whether the content is as it
     was made; noted: whether it was we who made it, and noted that; else the checksum is that of the file as it is.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import tree
 from . import ownership
-from .current import Domain, Volume
+from .current import CHANNEL, Domain, Volume
 from .fit import check_parts, fill_parts, settle_parts
 from .guest import macs
 from .live import Asks, live_plan
@@ -25,7 +25,7 @@ from .objects import (
     undeclared,
 )
 from .overlay import Edit
-from .plan import Change, Id, ObjectPlan, Step
+from .plan import BY_AGENT, Change, Id, ObjectPlan, Step
 from .power import ENDS, STILL, power_steps
 from .problem import Problems
 from .rename import seed_name
@@ -73,6 +73,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     root, edits, owned, settled = _made_true(want, declared, current, site)
     if current is None and want.raw is None and not tree.get(root, "memory"):
         site.problems.add(want.where + ": memory", "is needed for a new guest")
+    _check_awaited(want, declared, root, current, site.problems)
     steps: list[Step] = []
     changes = changes_of(edits, want.rules, None if current else "create")
     asks = Asks(anew=bool(edits), hears=_wakes(declared, current) or current is None or current.state not in STILL)
@@ -118,6 +119,23 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         current.inactive if current and current.persistent else None,
         declared["timeout"],
     )
+
+
+def _check_awaited(
+    want: Wanted, declared: Declared, root: tree.Element, current: Domain | None, problems: Problems
+) -> None:
+    """Note what a guest is waited for and can never tell, for want of a device."""
+    wish = declared.get("wait_for") or {}
+    if not wish or _state_after(declared, current) != "running":
+        return
+    for option in sorted(BY_AGENT):
+        if wish.get(option) and tree.find(root, f"devices/channel/target[@name='{CHANNEL}']") is None:
+            problems.add(f"{want.where}: wait_for.{option}", f"needs a channel {CHANNEL}, which the guest has not")
+    # What stands in raw XML beside interfaces, such as arguments for QEMU, may be one.
+    lacks_interface = want.raw is None and not macs(root) and tree.find(root, "devices/hostdev") is None
+    for option in ("address", "ssh"):
+        if wish.get(option) and lacks_interface:
+            problems.add(f"{want.where}: wait_for.{option}", "needs a network interface, which the guest has not")
 
 
 def _noted(

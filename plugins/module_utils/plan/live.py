@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .. import tree
 from . import ownership
-from .current import Domain, Host
+from .current import CHANNEL, Domain, Host
 from .machine import without_aliases
 from .objects import Wanted, effect_of, running
 from .overlay import Edit, Place
@@ -127,7 +127,7 @@ def live_plan(
 
 def agent_is_there(live: tree.Element) -> bool:
     """Whether the guest agent of a running guest has opened its channel, so that the guest has come up."""
-    return tree.find(live, "devices/channel/target[@name='org.qemu.guest_agent.0'][@state='connected']") is not None
+    return tree.find(live, f"devices/channel/target[@name='{CHANNEL}'][@state='connected']") is not None
 
 
 def _declined(owned: ownership.Owned, live: tree.Element) -> Mapping[str, str]:

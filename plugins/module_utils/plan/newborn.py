@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from .. import tree
 from . import ownership
-from .current import Host
+from .current import CHANNEL, Host
 from .identity import derived_uuid
 from .objects import Wanted, doomed
 from .overlay import ABSENT
@@ -89,7 +89,7 @@ def _default_devices(devices: tree.Element, machine: str, arch: str) -> None:
         )
         devices.append(node)
     channel = tree.element("channel", None, type="unix")
-    channel.append(tree.element("target", None, type="virtio", name="org.qemu.guest_agent.0"))
+    channel.append(tree.element("target", None, type="virtio", name=CHANNEL))
     devices.append(channel)
     rng = tree.element("rng", None, model="virtio")
     rng.append(tree.element("backend", "/dev/urandom", model="random"))

@@ -80,6 +80,10 @@ class Plan(NamedTuple):
         return any(item.changes for item in self.objects)
 
 
+# What only a guest's agent tells; an address and ssh are known without it.
+BY_AGENT = frozenset(("agent", "cloud_init", "host_keys"))
+
+
 class Awaited(NamedTuple):
     """A guest that somebody waits for. macs: its interfaces. what: any of address, agent, ssh, cloud_init, host_keys.
     timeout: in seconds. ssh_port: where its ssh listens.
