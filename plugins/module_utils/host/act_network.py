@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from .. import tree
 from ..plan import ownership
+from ..plan.subnets import has_own_bridge
 from .connection import Connection, libvirt
 from .fingerprints import fingerprinted
 
@@ -57,7 +58,7 @@ def _attach_again(connection: Connection, network: Any) -> None:
         for node in tree.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)).iterfind("devices/interface")
         if tree.get(node, "source/@network") == name and node.find("target[@dev]") is not None
     ]
-    if not found or not _has_own_bridge(network):
+    if not found or not has_own_bridge(tree.only_read(network.XMLDesc(0))):
         return
     bridge = tree.element("network")
     bridge.append(tree.element("name", f"{name}-waiting"))
@@ -74,12 +75,6 @@ def _attach_again(connection: Connection, network: Any) -> None:
                 domain.updateDeviceFlags(tree.text_of(node), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     finally:
         waiting.destroy()
-
-
-def _has_own_bridge(network: Any) -> bool:
-    """Whether libvirt makes and removes the network's bridge."""
-    mode = tree.get(tree.parse(network.XMLDesc(0)), "forward/@mode")
-    return mode in (None, "nat", "route", "open")
 
 
 def _fingerprint(connection: Connection, network: Any, args: Args) -> None:

@@ -94,6 +94,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             snapshots={name: _snapshots(conn, name) for name in scope.snapshots if name in domains},
             version=conn.getLibVersion() if scope.snapshots else 0,
             routes=read_routes() if scope.networks and connection.is_local and driver == "QEMU" else (),
+            links=_links(connection) if scope.networks and driver == "QEMU" else frozenset(),
         )
 
 
@@ -357,6 +358,27 @@ def _origin(path: str, source: Source | None, connection: Connection) -> Origin 
     algorithm = source.checksum.partition(":")[0]
     with open(path, "rb") as file:
         return Origin(f"{algorithm}:{digest_of(file, algorithm)}", True, False)
+
+
+def _links(connection: Connection) -> frozenset[str]:
+    """The names of the host's network devices, without those of guests where another machine is asked."""
+    if connection.is_local:
+        try:
+            return frozenset(os.listdir("/sys/class/net"))
+        except OSError:
+            return frozenset()
+    try:
+        devices = connection.open.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)
+    except libvirt.libvirtError:
+        return frozenset()  # A daemon without node devices.
+    names = set()
+    for device in devices:
+        if not device.name().startswith(("net_vnet", "net_macvtap")):
+            try:
+                names.add(tree.get(tree.only_read(device.XMLDesc(0)), "capability/interface") or "")
+            except libvirt.libvirtError:
+                continue  # It went in between.
+    return frozenset(names)
 
 
 def read_routes(path: str = "/proc/net/route") -> tuple[Route, ...]:

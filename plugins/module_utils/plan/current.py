@@ -147,7 +147,8 @@ class Host(NamedTuple):
 
     identity: what names derived for this host start from. machines: (arch, machine type or alias) → canonical machine type.
     kvm: whether libvirt offers KVM. arch: the host's architecture. snapshots: by guest and name, of those guests whose snapshots are declared.
-    version: libvirt's, as a number, where that matters; 0 where it was not asked. routes: where networks are declared.
+    version: libvirt's, as a number, where that matters; 0 where it was not asked. routes, and links by their names:
+    where networks are declared.
     """
 
     uri: str
@@ -164,3 +165,4 @@ class Host(NamedTuple):
     snapshots: Mapping[str, Mapping[str, Snapshot]] = {}
     version: int = 0
     routes: tuple[Route, ...] = ()
+    links: frozenset[str] = frozenset()

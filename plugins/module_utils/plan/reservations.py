@@ -24,10 +24,11 @@ def reserve(
     edits: list[Edit] = []
     problems: list[str] = []
     for item in reservations:
+        if not item.address and ownership.RESERVATION + item.mac in owned.keys:
+            _release(root, item, edits)
+    for item in reservations:
         if item.address:
             _reserve(root, item, edits, problems)
-        elif ownership.RESERVATION + item.mac in owned.keys:
-            _release(root, item, edits)
     return edits, problems
 
 
@@ -59,7 +60,11 @@ def _reserve(root: tree.Element, item: Reservation, edits: list[Edit], problems:
                 edits.append(Edit("ip/dhcp/host/@ip", node.get("ip"), item.address, at))
                 node.set("ip", item.address)
             return
-    node = tree.element("host", None, mac=item.mac, name=item.guest, ip=item.address)
+    node = tree.element("host", None, mac=item.mac)
+    # A running network takes no second host of one name, as that of a guest's other interface would be.
+    if all(other.get("name") != item.guest for other in tree.find_all(block, "dhcp/host")):
+        node.set("name", item.guest)
+    node.set("ip", item.address)
     tree.make(block, "dhcp").append(node)
     edits.append(Edit("ip/dhcp/host", None, node, (*trail, Place("ip/dhcp/host", item.mac, node))))
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses of networks that do not fit: within one, and with those of others on the host."""
+"""Addresses and bridges of networks that do not fit: within one, and with those of others on the host."""
 
 from __future__ import annotations
 
@@ -67,6 +67,27 @@ def collisions(name: str, root: tree.Element, site: Site) -> Iterator[str]:
             yield f"{subnet} is that of network {other} as well"
         if bridge and bridge == others_bridge and root.find("forward[@mode='bridge']") is None:
             yield f"bridge {bridge} is that of network {other} as well"
+
+
+def has_own_bridge(root: tree.Element) -> bool:
+    """Whether libvirt makes a network's bridge when it starts, and takes it away when it stops."""
+    return tree.get(root, "forward/@mode") in (None, "nat", "route", "open")
+
+
+def seized_bridge(root: tree.Element, site: Site) -> Iterator[str]:
+    """A device of the host that a network would have as its own bridge.
+
+    libvirt does not only fail to start such a network, it takes the device away, and with it perhaps the host's own way out
+    (networkStartNetworkVirtual in bridge_driver.c, 11.3).
+    """
+    bridge = tree.get(root, "bridge/@name")
+    running = (tree.only_read(network.live) for network in site.host.networks.values() if network.live)
+    networks = {tree.get(other, "bridge/@name") for other in running if has_own_bridge(other)}
+    if bridge in site.host.links - networks and has_own_bridge(root):
+        yield (
+            f"bridge {bridge} is a device that the host has already, and libvirt would take it away. For guests on a bridge of the"
+            " host declare forward: {mode: bridge}; else give this network's bridge another name"
+        )
 
 
 def _on_the_way(own: set[Any], site: Site) -> Iterator[str]:

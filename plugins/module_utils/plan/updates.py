@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Set
 from typing import Any, NamedTuple
 
@@ -50,12 +51,13 @@ def live_updates(live: Running, edits: list[Edit]) -> tuple[tuple[Step, ...], li
     done = set()
     taken = {edit.before for edit in edits if edit.path in ("ip/dhcp/host/@ip", "ip/dhcp/host/@name")}
     late = {id(edit.trail[0].node) for edit in edits if edit.path in BLOCK}
+    twins = _twins(live.root)
     for edit in edits:
         entry = _entry_of(edit)
         if edit.path in ("title", "description"):
             text = edit.after if isinstance(edit.after, str) else None
             steps.append(Step("describe", {"what": edit.path, "text": text}, f"set the {edit.path}"))
-        elif entry is None or (edit.trail and id(edit.trail[0].node) in late):
+        elif entry is None or (edit.trail and id(edit.trail[0].node) in late) or id(entry) in twins:
             waiting.append(edit)
         elif id(entry) not in done:
             done.add(id(entry))
@@ -63,6 +65,18 @@ def live_updates(live: Running, edits: list[Edit]) -> tuple[tuple[Step, ...], li
             steps.extend(_calls(live, own, entry, taken))
     steps.sort(key=_rank)
     return tuple(steps), waiting
+
+
+def _twins(root: tree.Element) -> set[int]:
+    """The DHCP hosts that share their name with another one of their block: libvirt takes their definition, but refuses to add
+    one to a running network, and changes the first when it is asked for another (virNetworkDefUpdateIPDHCPHost).
+    """
+    found = set()
+    for block in tree.find_all(root, "ip"):
+        hosts = [node for node in tree.find_all(block, "dhcp/host") if node.get("name")]
+        many = Counter(node.get("name") for node in hosts)
+        found |= {id(node) for node in hosts if many[node.get("name")] > 1}
+    return found
 
 
 def _rank(step: Step) -> tuple[int, bool]:
