@@ -206,6 +206,9 @@ def test_a_volume_in_use_is_not_deleted_and_grows_under_its_guest(host: Host, po
     host.put(f"{AREA}/{name}-g.xml", guest.encode())
     host.virsh(f"define {AREA}/{name}-g.xml")
     assert f"{name}g" in host.refused("volume", name="used.qcow2", pool=pool, state="absent")
+    # The same file, by another name of its directory.
+    host.sh(f"ln -s {AREA}/{name} {AREA}/{name}l && virsh -q pool-create-as {name}l dir --target {AREA}/{name}l")
+    assert f"{name}g" in host.refused("volume", name="used.qcow2", pool=f"{name}l", state="absent")
     host.virsh(f"start {name}g")
     assert f"{name}g" in host.refused("volume", name="used.qcow2", pool=pool, state="absent")
     host.converge("volume", name="used.qcow2", pool=pool, size="16 MiB")

@@ -14,6 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from .. import tree
 from ..plan.current import STATES, Domain, Filter, Host, Network, Origin, Pool, Route, Secret, Snapshot, Volume
+from ..plan.users import paths_in
 from .connection import Connection, libvirt, with_flag
 from .note import read_note
 from .seed import mark_of
@@ -95,6 +96,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             version=conn.getLibVersion() if scope.snapshots else 0,
             routes=read_routes() if scope.networks and connection.is_local and driver == "QEMU" else (),
             links=_links(connection) if scope.networks and driver == "QEMU" else frozenset(),
+            places=_places(domains, pools, scope) if scope.everything and connection.is_local else {},
         )
 
 
@@ -379,6 +381,19 @@ def _links(connection: Connection) -> frozenset[str]:
             except libvirt.libvirtError:
                 continue  # It went in between.
     return frozenset(names)
+
+
+def _places(domains: Mapping[str, Domain], pools: Mapping[str, Pool], scope: Scope) -> dict[str, str]:
+    """Where the files that guests, volumes and declared disks name really are, and their directories, where that differs."""
+    texts = [text for domain in domains.values() for text in (domain.inactive, domain.live) if text]
+    paths = {path for text in texts for path in paths_in(tree.only_read(text))}
+    paths |= {path for path in scope.disks if path.startswith("/")}
+    for pool in pools.values():
+        known = [volume for volume in pool.volumes.values() if volume is not None]
+        paths |= {path for volume in known for path in (volume.path, volume.backing) if path}
+        paths.add((tree.get(tree.only_read(pool.inactive), "target/path") or "").rstrip("/") + "/")
+    names = paths | {path.rpartition("/")[0] for path in paths}
+    return {name: real for name in names if name and (real := os.path.realpath(name)) != name}
 
 
 def read_routes(path: str = "/proc/net/route") -> tuple[Route, ...]:

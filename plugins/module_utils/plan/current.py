@@ -148,7 +148,8 @@ class Host(NamedTuple):
     identity: what names derived for this host start from. machines: (arch, machine type or alias) → canonical machine type.
     kvm: whether libvirt offers KVM. arch: the host's architecture. snapshots: by guest and name, of those guests whose snapshots are declared.
     version: libvirt's, as a number, where that matters; 0 where it was not asked. routes, and links by their names:
-    where networks are declared.
+    where networks are declared. places: where files and directories really are, of those that somebody names by way of a symbolic
+    link; read together with all guests.
     """
 
     uri: str
@@ -166,3 +167,9 @@ class Host(NamedTuple):
     version: int = 0
     routes: tuple[Route, ...] = ()
     links: frozenset[str] = frozenset()
+    places: Mapping[str, str] = {}
+
+    def place(self, path: str) -> str:
+        """Where a file really is, so that it is known by whatever name it is given."""
+        folder, slash, name = path.rpartition("/")
+        return self.places.get(path) or self.places.get(folder, folder) + slash + name

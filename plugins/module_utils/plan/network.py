@@ -9,7 +9,7 @@ A running network is changed through virNetworkUpdate where libvirt can, so that
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import tree
@@ -36,6 +36,10 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
         bool(current and current.autostart),
         current is None or current.persistent,
     )
+    for guest in _cut_off(declared, current, site):
+        site.problems.add(
+            want.where, f"guest {guest} runs on it and would be cut off; stop it or move its interface first"
+        )
     if declared["state"] == "absent":
         changes, steps = settle("network", name, declared, activity, None)
         return ObjectPlan("network", name, "absent", changes, steps)
@@ -111,6 +115,18 @@ def _check_addresses(
         found += seized_bridge(root, site)
     for problem in found:
         site.problems.add(want.where, problem)
+
+
+def _cut_off(declared: Mapping[str, Any], current: Network | None, site: Site) -> Iterator[str]:
+    """The guests that run on a network which is to stop, and are to run on without having moved away from it."""
+    if current is None or declared["state"] not in ("absent", "inactive"):
+        return
+    for guest in current.attached:
+        wanted = site.domains.get(guest, {})
+        interfaces = wanted.get("interfaces")
+        moves = interfaces is not None and all(item.get("network") != current.name for item in interfaces)
+        if wanted.get("state") not in ("absent", "stopped", "saved") and not moves:
+            yield guest
 
 
 def _restart(current: Network) -> Step:

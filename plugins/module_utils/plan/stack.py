@@ -190,11 +190,11 @@ def _check_disks(site: Site, guests: Mapping[str, Declared]) -> None:
             if source is None or not alone:
                 continue
             path = source[1] if not source[0] else site.volume_path(*source)
-            user = others.get(path or "")
+            user = others.get(site.host.place(path or ""))
             if user not in (None, f"guest {name}") and not _stands_on(site, name, source):
                 words = f"{path} is in use by {user}; two that write destroy it: say shareable or readonly"
                 site.problems.add("domain {}: disks[{}]".format(name, item["target"]), words)
-            other = owners.setdefault(source, name)
+            other = owners.setdefault(source if path is None else ("", site.host.place(path)), name)
             if other != name and not (_stands_on(site, name, source) and _stands_on(site, other, source)):
                 words = (
                     f"{source[1]} is a disk of guest {other} too; two that write destroy it: say shareable or readonly"
@@ -206,12 +206,14 @@ def _used_elsewhere(site: Site) -> dict[str, str]:
     """Files and devices with who uses them: guests whose disks are not declared here, and volumes that have them as backing
     file. All of them, where something is to be written that nobody declared has yet; else those that were read.
     """
-    found = dict(overlays(site))
+    place = site.host.place
+    found = {place(backing): volume for backing, volume in overlays(site)}
     for name, domain in site.host.domains.items():
         declared = site.domains.get(name)
         if declared is None or (declared["state"] != "absent" and declared.get("disks") is None):
             for text in (domain.inactive, domain.live):
-                found.update(dict.fromkeys(paths_in(tree.only_read(text)) if text else (), f"guest {name}"))
+                paths = paths_in(tree.only_read(text)) if text else ()
+                found.update((place(path), f"guest {name}") for path in paths)
     return found
 
 

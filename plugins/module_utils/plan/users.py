@@ -12,14 +12,15 @@ from .site import Site
 def users_of(path: str, site: Site, apart_from: str = "") -> list[str]:
     """Who uses this file: guests that stay and are not apart_from, and volumes that stay and have it as backing file."""
     users = []
+    place = site.host.place
     for domain in site.host.domains.values():
         declared = site.domains.get(domain.name)
         if domain.name == apart_from or (declared is not None and declared["state"] == "absent"):
             continue
         texts = [text for text in (domain.inactive, domain.live) if text]
-        if any(path in paths_in(tree.parse(text)) for text in texts):
+        if any(place(used) == place(path) for text in texts for used in paths_in(tree.only_read(text))):
             users.append(f"guest {domain.name}")
-    return users + [volume for backing, volume in overlays(site) if backing == path]
+    return users + [volume for backing, volume in overlays(site) if place(backing) == place(path)]
 
 
 def overlays(site: Site) -> list[tuple[str, str]]:
@@ -46,8 +47,9 @@ def paths_in(root: tree.Element) -> set[str]:
 
 def running_on(path: str, site: Site) -> list[str]:
     """The guests that run on this file now, as far as guests were read."""
+    place = site.host.place
     return [
         domain.name
         for domain in site.host.domains.values()
-        if domain.live and path in paths_in(tree.parse(domain.live))
+        if domain.live and any(place(used) == place(path) for used in paths_in(tree.only_read(domain.live)))
     ]

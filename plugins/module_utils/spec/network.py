@@ -271,7 +271,8 @@ FIELDS = rows(
 - autostart  bool  -  live
     Whether the network starts with the host.
 - state  text  -  live =present|active|inactive|absent default=present
-    V(present) defines the network and leaves it active or inactive as it is.
+    V(present) defines the network and leaves it active or inactive as it is. V(inactive) and V(absent) are refused while guests run on it,
+    unless they are stopped, removed or moved to another network in the same run.
 - restart  text  -  live =never|if_needed default=never
     Whether a running network may be stopped and started again when a change needs it. Guests are cut off for a moment
     and their interfaces are put back on its bridge. With V(never) such changes wait for the network's next start and
