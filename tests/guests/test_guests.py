@@ -47,7 +47,7 @@ def test_a_play_boots_finds_configures_and_reboots_guests(booted: Site) -> None:
         assert inside(booted, number, "stat -c %U:%a /srv/over-agent /etc/over-ssh").split() == ["it:644", "root:600"]
         assert booted.hosts[number - 1].inside(f"itg-tiny{number}", "cat /tmp/name").strip() == f"itg-tiny{number}"
         # Nothing of the connection is left.
-        assert inside(booted, number, "ls -A /tmp /run | grep -c kvmfleet") == "1"
+        assert inside(booted, number, "ls -A /tmp /run | grep -c kvmfleet") == "0"
 
 
 def test_ssh_knows_the_guests_by_the_keys_that_their_agents_told(booted: Site) -> None:
