@@ -12,10 +12,13 @@ from .module import Module
 from .plan.problem import Declined
 from .reconcile import Run, reconcile
 from .spec.kinds import FETCH, INFO, KIND, KINDS, STACK, module_fields
+from .unchanged import Memory
 
 
-def run(name: str, given: dict[str, Any] | None = None) -> None:
-    """Run the module of this name. given: its parameters, where they are not those that Ansible gave to the process."""
+def run(name: str, given: dict[str, Any] | None = None, memory: Memory | None = None) -> None:
+    """Run the module of this name. given: its parameters, where they are not those that Ansible gave to the process.
+    memory: of earlier runs' plans, where the library is kept.
+    """
     if name == "stack_info":
         from .tell import tell_stack  # noqa: PLC0415 - the export is most of it, and nobody else's
 
@@ -26,7 +29,7 @@ def run(name: str, given: dict[str, Any] | None = None) -> None:
         give_volume(Module(name, FETCH, given))
     elif name == "stack":
         module = Module(name, STACK, given)
-        _carry_out(module, {kind.plural: module.params.get(kind.plural) or [] for kind in KINDS})
+        _carry_out(module, {kind.plural: module.params.get(kind.plural) or [] for kind in KINDS}, memory)
     else:
         fields = module_fields(KIND[name])
         module = Module(name, fields, given)
@@ -34,11 +37,12 @@ def run(name: str, given: dict[str, Any] | None = None) -> None:
         _carry_out(module, {KIND[name].plural: [own]})
 
 
-def _carry_out(module: Module, stack: dict[str, list[dict[str, Any]]]) -> None:
+def _carry_out(module: Module, stack: dict[str, list[dict[str, Any]]], memory: Memory | None = None) -> None:
     params = module.params
     invocation = module.invocation()
+    how = Run(params["uri"], module.check_mode, params["parallel"], params["on_error"], memory)
     try:
-        outcome = reconcile(stack, Run(params["uri"], module.check_mode, params["parallel"], params["on_error"]))
+        outcome = reconcile(stack, how)
     except Declined as error:
         problems = [str(problem) for problem in error.problems]
         more = "" if len(problems) == 1 else f" (and {len(problems) - 1} more problems)"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .host.connection import Connection
 from .host.read import read_host, read_leases
@@ -13,21 +13,25 @@ from .outcome import Outcome, outcome_of
 from .plan.current import Host
 from .plan.plan import Awaited, Plan
 from .plan.problem import Problems
-from .plan.stack import Earlier, Stack, plan_stack
 from .scope import scope_of
 from .spec.kinds import KIND
+from .unchanged import Memory
+
+if TYPE_CHECKING:
+    from .plan.stack import Stack
 
 # What a guest can be waited for.
 AWAITED = ("address", "agent", "ssh", "cloud_init", "host_keys")
 
 
 class Run(NamedTuple):
-    """How a stack is to be carried out."""
+    """How a stack is to be carried out. memory: of plans of earlier runs, None where none is kept."""
 
     uri: str
     check: bool
     parallel: int
     on_error: str
+    memory: Memory | None = None
 
 
 def reconcile(stack: Stack, run: Run) -> Outcome:
@@ -38,15 +42,15 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
     connection = Connection(run.uri)
     try:
         host = read_host(connection, scope_of(stack))
-        plan = plan_stack(stack, host)
+        plan = _planned(stack, host, run.memory)
         awaited = guests_awaited(stack, plan)
-        _judge(plan, host)
         if run.check:
             return outcome_of(plan, {}, {})
         if not any(item.steps for item in plan.objects) and not awaited:
             return outcome_of(plan, {}, _addresses(connection, plan))
         # Imported here: a run that changes nothing, which is most of them, is spared the source of all that acts.
         from .converge import converge  # noqa: PLC0415
+        from .plan.stack import Earlier  # noqa: PLC0415
 
         after, results, told = converge(
             connection, stack, Earlier(plan, host), awaited, run.parallel, run.on_error == "stop"
@@ -57,6 +61,20 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         return outcome_of(after, results, dict(_addresses(connection, plan), **told))
     finally:
         connection.close()
+
+
+def _planned(stack: Stack, host: Host, memory: Memory | None) -> Plan:
+    """The plan for a stack, judged by libvirt. Raises Declined."""
+    known = memory.recall(stack, host) if memory else None
+    if known is not None:
+        return known
+    from .plan.stack import plan_stack  # noqa: PLC0415 - as below: most of the library, for a run that has not been before
+
+    plan = plan_stack(stack, host)
+    _judge(plan, host)
+    if memory:
+        memory.keep(stack, host, plan)
+    return plan
 
 
 def _judge(plan: Plan, host: Host) -> None:

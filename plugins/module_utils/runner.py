@@ -14,6 +14,7 @@ from ansible.module_utils import basic
 
 from .entry import run
 from .progress import told_in
+from .unchanged import Memory
 
 
 def answer(request: Mapping[str, Any], folder: str) -> None:
@@ -29,4 +30,4 @@ def answer(request: Mapping[str, Any], folder: str) -> None:
     given = {**(request.get("given") or {}), **for_ansible}
     word = request.get("progress")
     with told_in(os.path.join(folder, f"progress-{word}") if word else None):
-        run(request["module"], given)
+        run(request["module"], given, Memory(folder, request["digest"]))

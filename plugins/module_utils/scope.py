@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .host.read import Scope, Source
-from .plan.content import is_plain
 from .plan.current import Host, Pool
 from .plan.plan import Plan
-from .plan.problem import Problems
-from .plan.raw_volume import with_raw
-from .plan.stack import Stack
+
+if TYPE_CHECKING:
+    from .plan.stack import Stack
 
 
 def scope_of(stack: Stack) -> Scope:
     """What has to be read in full to plan a stack."""
     domains = stack.get("domains") or []
-    # What is wrong with raw XML is told when it is planned.
-    volumes = [with_raw(item, "", Problems()) for item in stack.get("volumes") or []]
+    volumes = [_with_raw(item) for item in stack.get("volumes") or []]
     emptied = frozenset(
         item["name"] for item in stack.get("pools") or [] if item["state"] == "absent" and item.get("remove_storage")
     )
@@ -30,11 +28,6 @@ def scope_of(stack: Stack) -> Scope:
         or any(_needs_users(item) for item in volumes)
         or any(item["state"] == "absent" and item.get("remove_storage") for item in domains)
     )
-    checksums = {
-        (item["pool"], item["name"]): Source(item["source"]["checksum"], is_plain(item))
-        for item in volumes
-        if item["state"] != "absent" and (item.get("source") or {}).get("checksum")
-    }
     snapshots = frozenset(item["domain"] for item in stack.get("snapshots") or [])
     return Scope(
         domains=frozenset(item["name"] for item in domains) | snapshots,
@@ -54,12 +47,33 @@ def scope_of(stack: Stack) -> Scope:
         secrets=bool(stack.get("secrets")) or any(item.get("encryption") for item in volumes),
         nwfilters=bool(stack.get("nwfilters")),
         values=frozenset(_with_values(stack.get("secrets") or [])),
-        checksums=checksums,
+        checksums=_checksums(volumes),
         emptied=emptied,
         snapshots=snapshots,
         disks=frozenset(_written(domains)),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
+
+
+def _with_raw(volume: dict[str, Any]) -> dict[str, Any]:
+    """A volume with what its raw XML says as options. What is wrong with that is told when it is planned."""
+    if not volume.get("xml"):
+        return volume
+    # Imported here, as below: most runs declare nothing of the kind, and are spared what plans it.
+    from .plan.problem import Problems  # noqa: PLC0415
+    from .plan.raw_volume import with_raw  # noqa: PLC0415
+
+    return with_raw(volume, "", Problems())
+
+
+def _checksums(volumes: list[dict[str, Any]]) -> dict[tuple[str, str], Source]:
+    """The checksums of the contents that are declared."""
+    given = [item for item in volumes if item["state"] != "absent" and (item.get("source") or {}).get("checksum")]
+    if not given:
+        return {}
+    from .plan.content import is_plain  # noqa: PLC0415
+
+    return {(item["pool"], item["name"]): Source(item["source"]["checksum"], is_plain(item)) for item in given}
 
 
 def _written(domains: list[dict[str, Any]]) -> Iterator[str]:

@@ -20,10 +20,12 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection i
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.judge import Judge
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.read import Scope, read_host, read_routes
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.outcome import Outcome
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan import stack as stack_module
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.scope import scope_of
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.tell import gather
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.unchanged import FEWEST, Memory
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
 
 URI = "test:///default"
@@ -473,3 +475,43 @@ def test_a_volume_that_a_guest_stands_on_already_is_not_looked_at(connection: Co
         _run({"domains": [guest]})
     _run({"domains": [{"name": "web1", "state": "absent"}]})
     _run({"volumes": [{"name": name, "pool": "default", "state": "absent"} for name in ("web1.img", "other.img")]})
+
+
+def test_a_run_like_the_one_before_is_not_planned_and_any_drift_is(
+    connection: Connection, pool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = 0
+    real = stack_module.plan_stack
+
+    def counted(*given: Any) -> Any:
+        nonlocal planned
+        planned += 1
+        return real(*given)
+
+    monkeypatch.setattr(stack_module, "plan_stack", counted)
+    volume = {"name": "data.img", "pool": pool.name(), "size": "1 MiB", "format": "raw"}
+    disk = {"target": "sda", "bus": "sata", "volume": "data.img", "pool": pool.name()}
+    guests = [{**GUEST, "name": f"web{number}", "state": "running"} for number in range(FEWEST)]
+    guests[0]["disks"] = [disk]
+    stack = stack_of(json.loads(json.dumps({"volumes": [volume], "domains": guests})))
+
+    def run(check: bool = False) -> tuple[Outcome, int]:
+        before = planned
+        memory = Memory(str(tmp_path / "memory"), "digest")
+        return reconcile(stack, Run(URI, check, 5, "stop", memory)), planned - before
+
+    (tmp_path / "memory").mkdir()
+    assert run()[0].changed
+    first, second, checked = run(), run(), run(check=True)
+    assert [done.changed for done, _planned in (first, second, checked)] == [False] * 3
+    assert [number for _done, number in (first, second, checked)] == [1, 0, 0]
+    assert second[0] == first[0]
+    assert checked[0].objects == first[0].objects
+    # Another volume makes another host of it, once.
+    pool.createXML("<volume><name>other.img</name><capacity>1048576</capacity></volume>", 0)
+    assert [number for _done, number in (run(), run())] == [1, 0]
+    connection.open.lookupByName("web7").destroy()
+    drifted, number = run()
+    assert number > 0
+    assert [entry["name"] for entry in drifted.objects if entry["changed"]] == ["web7"]
+    _run({"domains": [{"name": guest["name"], "state": "absent"} for guest in guests]})

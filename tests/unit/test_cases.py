@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.plan import Plan
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import Earlier, plan_stack
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.applied import applied
-from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import Case, as_yaml, cases, outcome
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import Case, as_yaml, cases, outcome, settled
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import Stack
 
 CASES = cases()
@@ -71,17 +71,3 @@ def test_the_name_alone_changes_nothing(case: Case) -> None:
 
 def _bare(_kind: str, name: str) -> dict[str, object]:
     return {"name": name, "state": "present", "restart": "if_needed", "timeout": 120, "force": False}
-
-
-def settled(stack: Stack) -> Stack:
-    """The stack with acts as the states that they lead to."""
-    domains = [
-        dict(item, state="running") if item["state"] in ("restarted", "reset") else item for item in stack["domains"]
-    ]
-    secrets = [dict(item, set_value="if_needed") for item in stack["secrets"]]
-    snapshots = [
-        dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
-        for item in stack.get("snapshots", [])
-    ]
-    volumes = [dict(item, state="present") if item["state"] == "wiped" else item for item in stack["volumes"]]
-    return dict(stack, domains=domains, secrets=secrets, snapshots=snapshots, volumes=volumes)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import cProfile
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import walk
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
-from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import FOLDER, cases
-from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
-from ansible_collections.kvmfleet.libvirt.tests.unit.support.hosts import host_of
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import FOLDER, cases, guests_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 ROOMS = PLUGINS / "module_utils"
@@ -40,14 +37,15 @@ MAY: dict[str, set[str]] = {
     "outcome": {"apply", "plan"},
     "scope": {"host", "plan"},
     "converge": {"apply", "host", "outcome", "plan", "scope"},
-    "reconcile": {"converge", "host", "outcome", "plan", "scope", "spec"},
+    "unchanged": {"plan"},
+    "reconcile": {"converge", "host", "outcome", "plan", "scope", "spec", "unchanged"},
     "module": {"plan", "spec"},
     "tell": {"host", "module", "plan", "spec"},
     "give": {"host", "module"},
-    "entry": {"give", "host", "module", "plan", "reconcile", "spec", "tell"},
+    "entry": {"give", "host", "module", "plan", "reconcile", "spec", "tell", "unchanged"},
     "kept": set(),
     "progress": set(),
-    "runner": {"entry", "progress"},
+    "runner": {"entry", "progress", "unchanged"},
 }
 IMPURE = {
     "libvirt",
@@ -149,20 +147,6 @@ def test_every_case_has_its_expected_files_and_no_others() -> None:
         assert {"declared.yml", "plan.yml"} <= names <= known, folder
 
 
-def _guests(many: int, *, there: bool) -> tuple[Any, Any]:
-    """A stack of so many guests, and the host: it has them all as declared, or none."""
-    xml = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encoding="utf-8")
-    names = [f"guest{number}" for number in range(many)]
-    present = {
-        name: {"xml": xml.replace("web1", name).replace("c5:1e:02", f"c5:{number // 256:02x}:{number % 256:02x}")}
-        for number, name in enumerate(names)
-    }
-    host = host_of({"pools": {"default": {}}, "networks": {"default": {}}, "domains": present if there else {}})
-    guest = {"memory": "2 GiB", "interfaces": [{"network": "default"}]}
-    disks: dict[str, Any] = {} if there else {"disks": [{"target": "vda", "size": "1 GiB"}]}
-    return stack_of({"domains": json.loads(json.dumps([{"name": name, **guest, **disks} for name in names]))}), host
-
-
 @pytest.mark.parametrize("there", [False, True], ids=["new", "unchanged"])
 def test_parsing_grows_with_the_number_of_guests(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 0
@@ -174,9 +158,10 @@ def test_parsing_grows_with_the_number_of_guests(there: bool, monkeypatch: pytes
         return parse(text)
 
     monkeypatch.setattr(tree, "parse", counted)
+    monkeypatch.setattr(tree, "_READ", {})
     counts = []
     for many in (10, 100):
-        stack, host = _guests(many, there=there)
+        stack, host = guests_of(many, there=there)
         count = 0
         plan_stack(stack, host)
         counts.append(count)
@@ -188,7 +173,7 @@ def test_parsing_grows_with_the_number_of_guests(there: bool, monkeypatch: pytes
 def test_planning_grows_with_the_number_of_guests(there: bool) -> None:
     counts = []
     for many in (10, 100, 1000):
-        stack, host = _guests(many, there=there)
+        stack, host = guests_of(many, there=there)
         profiler = cProfile.Profile()
         profiler.runcall(plan_stack, stack, host)
         counts.append(sum(entry.callcount for entry in profiler.getstats()))

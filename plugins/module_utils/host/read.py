@@ -23,6 +23,10 @@ _MAC = re.compile(r"<mac address='([0-9a-f:]+)'")
 _SEED = re.compile(r"<(?:source|entry) [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+-(?:seed\.iso|ignition\.json))'")
 _SOURCE = re.compile(r"<source [^>]*(?:file|volume)='(?:[^']*/)?([^'/]+)'")
 
+# What of a pool and of a volume changes while guests write. How much a file takes is told where that is asked for.
+_OF_POOL = ("capacity", "allocation", "available")
+_OF_VOLUME = ("physical", "target/timestamps", "backingStore/timestamps")
+
 _STANDS_ON = re.compile(r"<source [^>]*(?:file|dev|volume)='(?:[^']*/)?([^'/]+)'")
 
 
@@ -297,9 +301,11 @@ def _pool(pool: Any, scope: Scope, guests: Mapping[tuple[str, str], list[str]], 
     active, persistent = bool(pool.isActive()), bool(pool.isPersistent())
     if active and pool.name() in scope.refresh:
         pool.refresh(0)
-    live = pool.XMLDesc(0) if active else None
-    inactive = with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE) if persistent else live
-    directory = tree.get(tree.parse(live), "target/path") if live else None
+    live = _lasting(tree.parse(pool.XMLDesc(0)), _OF_POOL) if active else None
+    inactive = live
+    if persistent:
+        inactive = _lasting(tree.parse(with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE)), _OF_POOL)
+    directory = tree.get(tree.only_read(live), "target/path") if live else None
     volumes: dict[str, Volume | None] = {}
     for volume in pool.listAllVolumes(0) if active else []:
         name = volume.name()
@@ -311,6 +317,13 @@ def _pool(pool: Any, scope: Scope, guests: Mapping[tuple[str, str], list[str]], 
         )
     others = _strangers(pool, live, connection) if live and pool.name() in scope.emptied else None
     return Pool(pool.name(), inactive, live, bool(persistent and pool.autostart()), volumes, persistent, others)
+
+
+def _lasting(root: tree.Element, passing: tuple[str, ...]) -> str:
+    """A document without what changes by itself, so that a host of which nothing else changed reads the same (unchanged.py)."""
+    for path in passing:
+        tree.erase(root, path)
+    return tree.text_of(root)
 
 
 def _strangers(pool: Any, live: str, connection: Connection) -> tuple[str, ...] | None:
@@ -327,8 +340,7 @@ def _strangers(pool: Any, live: str, connection: Connection) -> tuple[str, ...] 
 
 
 def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Volume:
-    xml = volume.XMLDesc(0)
-    root = tree.parse(xml)
+    root = tree.parse(volume.XMLDesc(0))
     path = tree.get(root, "target/path") or ""
     mark = mark_of(connection, volume, path)
     return Volume(
@@ -341,7 +353,7 @@ def _volume(volume: Any, pool: str, scope: Scope, connection: Connection) -> Vol
         digest=mark.digest,
         instance=mark.instance,
         made=mark.made,
-        xml=xml,
+        xml=_lasting(root, _OF_VOLUME if scope.everything else ("allocation", *_OF_VOLUME)),
         origin=_origin(path, scope.checksums.get((pool, volume.name())), connection),
     )
 

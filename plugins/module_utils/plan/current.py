@@ -41,7 +41,7 @@ class Volume(NamedTuple):
     """A storage volume. capacity in bytes; backing: path of its backing file; digest: of the content of a cloud-init seed or an
     Ignition config; instance: what sets the seed's instance-id apart from that of the guest's first instance; made: how often the
     seed was made anew;
-    xml: what libvirt tells of it, empty when that was not read. origin: of its content, None when that is not known.
+    xml: what libvirt tells of it, without what changes by itself; empty when that was not read. origin: of its content, None when that is not known.
     """
 
     name: str

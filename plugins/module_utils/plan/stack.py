@@ -268,15 +268,15 @@ def _ordered(plans: list[ObjectPlan]) -> list[ObjectPlan]:
     present = {plan.id for plan in plans}
     going = {plan.id for plan in plans if plan.state == "absent"}
     rank = {"snapshot": 0, "domain": 0, "volume": 1, "network": 2, "pool": 3, "secret": FIRST, "nwfilter": FIRST}
+    before = {kind: {other for other in going if rank[other[0]] < rank[kind]} for kind in rank}
+    guests_going = {other for other in going if other[0] == "domain"}
+    first = {other for other in present - going if rank[other[0]] == FIRST}
     result = []
     for plan in plans:
         needs = {need for need in plan.needs if need in present and (need not in going or plan.kind == "nwfilter")}
         if plan.id in going:
-            needs |= {other for other in going if rank[other[0]] < rank[plan.kind]}
+            needs |= before[plan.kind]
         else:
-            needs |= {other for other in going if other[0] == "domain"}
-            needs |= (
-                {other for other in present - going if rank[other[0]] == FIRST} if rank[plan.kind] != FIRST else set()
-            )
+            needs |= guests_going if rank[plan.kind] == FIRST else guests_going | first
         result.append(plan._replace(needs=frozenset(needs - {plan.id})))
     return result

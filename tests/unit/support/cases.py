@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,3 +154,31 @@ _Dumper.add_representer(str, _text)
 def as_yaml(data: Any) -> str:
     """Data as the text of an expected file."""
     return "---\n" + yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+def settled(stack: Stack) -> Stack:
+    """The stack with acts as the states that they lead to."""
+    domains = [
+        dict(item, state="running") if item["state"] in ("restarted", "reset") else item for item in stack["domains"]
+    ]
+    secrets = [dict(item, set_value="if_needed") for item in stack["secrets"]]
+    snapshots = [
+        dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
+        for item in stack.get("snapshots", [])
+    ]
+    volumes = [dict(item, state="present") if item["state"] == "wiped" else item for item in stack["volumes"]]
+    return dict(stack, domains=domains, secrets=secrets, snapshots=snapshots, volumes=volumes)
+
+
+def guests_of(many: int, *, there: bool) -> tuple[Any, Any]:
+    """A stack of so many guests, and the host: it has them all as declared, or none."""
+    xml = (FOLDER / "domain" / "adopt_libvirt_9" / "current.xml").read_text(encoding="utf-8")
+    names = [f"guest{number}" for number in range(many)]
+    present = {
+        name: {"xml": xml.replace("web1", name).replace("c5:1e:02", f"c5:{number // 256:02x}:{number % 256:02x}")}
+        for number, name in enumerate(names)
+    }
+    host = host_of({"pools": {"default": {}}, "networks": {"default": {}}, "domains": present if there else {}})
+    guest = {"memory": "2 GiB", "interfaces": [{"network": "default"}]}
+    disks: dict[str, Any] = {} if there else {"disks": [{"target": "vda", "size": "1 GiB"}]}
+    return stack_of({"domains": json.loads(json.dumps([{"name": name, **guest, **disks} for name in names]))}), host
