@@ -123,8 +123,8 @@ def _timed(command: list[str], environment: Mapping[str, str]) -> tuple[float, f
 
 
 def _write(play: Play) -> Path:
-    """The playbook as a file, its variables beside it as those of all hosts: Ansible reads the files that a play names as
-    vars_files four times, and these once. As JSON, which costs it less to read than YAML.
+    """The playbook as a file, its variables beside it as those of all hosts, which Ansible reads once (the files of
+    a play's vars_files four times). As JSON, which costs it less to read than YAML.
     """
     folder = CACHE / "plays" / play.name
     book, variables = folder / "play.yml", folder / "group_vars" / "all.json"
