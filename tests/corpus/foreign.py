@@ -106,10 +106,12 @@ _OF_ONE_POOL = ("target/path", "source/name", "source/dir/@path", "source/device
 
 
 def _make_unique(root: tree.Element, number: int) -> None:
-    """Give networks that make a bridge one of their own, and pools their own place."""
+    """Give networks that make a bridge one of their own, and pools their own place. Volumes take no space."""
     bridge = root.find("bridge")
     if root.tag == "network" and bridge is not None and tree.get(root, "forward/@mode") != "bridge":
         bridge.set("name", f"{PREFIX}br{number}")
     for path in _OF_ONE_POOL:
         if root.tag == "pool" and tree.get(root, path):
             tree.put(root, path, f"{tree.get(root, path)}{number}")
+    if root.tag == "volume":
+        tree.put(root, "allocation", "0")

@@ -5,7 +5,8 @@
 
 Reads {"kind": kind, "documents": {name: xml}}, writes {"batches": [[name]], "refused": {name: message},
 "outside": [name]}: the documents of a batch can be there at once; those outside do not fit libvirt's own schema, which
-mostly means that this libvirt reads past what it does not know yet.
+mostly means that this libvirt reads past what it does not know yet. Volumes are made in the pool that has the prefix
+for its name. Without documents it only removes what an earlier run left, of all kinds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from typing import Any
 import libvirt
 from lxml import etree
 
-SCHEMAS = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
+SCHEMAS = {
+    "domain": "domain.rng",
+    "network": "network.rng",
+    "nwfilter": "nwfilter.rng",
+    "pool": "storagepool.rng",
+    "secret": "secret.rng",
+    "volume": "storagevol.rng",
+}
 LARGEST = 400
 """Documents in a batch at the most."""
 
@@ -29,20 +37,31 @@ def main() -> None:
     """Ask libvirt."""
     question = json.load(sys.stdin)
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    schema = etree.RelaxNG(etree.parse(f"/usr/share/libvirt/schemas/{SCHEMAS[question['kind']]}"))
-    outside = {name for name, xml in question["documents"].items() if not schema.validate(etree.fromstring(xml))}
-    left, batches, refused = question["documents"], [], {}
+    if "documents" in question:
+        json.dump(_sorted_out(question["kind"], question["documents"]), sys.stdout)
+    else:
+        conn = _open()
+        for kind in ("domain", "volume", "network", "pool", "nwfilter", "secret"):
+            _remove(conn, kind, question["prefix"])
+
+
+def _sorted_out(kind: str, documents: dict[str, str]) -> dict[str, Any]:
+    schema = etree.RelaxNG(etree.parse(f"/usr/share/libvirt/schemas/{SCHEMAS[kind]}"))
+    outside = {name for name, xml in documents.items() if not schema.validate(etree.fromstring(xml))}
+    left, batches, refused = documents, [], {}
     while left:
-        batch, again = _define(question["kind"], left)
+        batch, again = _define(kind, left)
         refused.update(again)
         if not batch:
             break
         batches += [batch[start : start + LARGEST] for start in range(0, len(batch), LARGEST)]
         left = {name: left[name] for name, message in again.items() if message != CRASHED}
     accepted = {name for batch in batches for name in batch}
-    batches = [[name for name in batch if name not in outside] for batch in batches]
-    refused = {name: message for name, message in refused.items() if name not in accepted}
-    json.dump({"batches": batches, "refused": refused, "outside": sorted(outside & accepted)}, sys.stdout)
+    return {
+        "batches": [[name for name in batch if name not in outside] for batch in batches],
+        "refused": {name: message for name, message in refused.items() if name not in accepted},
+        "outside": sorted(outside & accepted),
+    }
 
 
 def _define(kind: str, documents: dict[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -51,7 +70,7 @@ def _define(kind: str, documents: dict[str, str]) -> tuple[list[str], dict[str, 
     made, refused = [], {}
     for name, xml in documents.items():
         try:
-            _call(conn, kind, "define")(xml)
+            _made_by(conn, kind)(xml)
             made.append(name)
         except libvirt.libvirtError as error:
             refused[name] = str(error)
@@ -59,23 +78,54 @@ def _define(kind: str, documents: dict[str, str]) -> tuple[list[str], dict[str, 
                 refused[name] = CRASHED
                 conn = _open()
     for name in made:
-        thing = _call(conn, kind, "lookup")(name)
-        if kind == "domain":
-            thing.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
-        else:
-            thing.undefine()
+        _remove(conn, kind, name)
     return made, refused
 
 
-def _call(conn: Any, kind: str, verb: str) -> Any:
+POOL = "crp"
+
+
+def _made_by(conn: Any, kind: str) -> Any:
+    """What makes an object of its document."""
     return {
-        ("domain", "define"): conn.defineXML,
-        ("domain", "lookup"): conn.lookupByName,
-        ("network", "define"): conn.networkDefineXML,
-        ("network", "lookup"): conn.networkLookupByName,
-        ("pool", "define"): conn.storagePoolDefineXML,
-        ("pool", "lookup"): conn.storagePoolLookupByName,
-    }[kind, verb]
+        "domain": lambda: conn.defineXML,
+        "network": lambda: conn.networkDefineXML,
+        "nwfilter": lambda: conn.nwfilterDefineXML,
+        "pool": lambda: conn.storagePoolDefineXML,
+        "secret": lambda: conn.secretDefineXML,
+        "volume": lambda: conn.storagePoolLookupByName(POOL).createXML,
+    }[kind]()
+
+
+def _remove(conn: Any, kind: str, prefix: str) -> None:
+    """Remove the objects whose names begin like this."""
+    for thing in _all(conn, kind):
+        if not _name(thing, kind).startswith(prefix):
+            continue
+        if kind == "volume":
+            thing.delete(0)
+        elif kind == "domain":
+            thing.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+        else:
+            if kind == "pool" and thing.isActive():
+                thing.destroy()
+            thing.undefine()
+
+
+def _all(conn: Any, kind: str) -> list[Any]:
+    if kind == "volume":
+        return [thing for pool in conn.listAllStoragePools() if pool.isActive() for thing in pool.listAllVolumes()]
+    return {
+        "domain": conn.listAllDomains,
+        "network": conn.listAllNetworks,
+        "nwfilter": conn.listAllNWFilters,
+        "pool": conn.listAllStoragePools,
+        "secret": conn.listAllSecrets,
+    }[kind]()
+
+
+def _name(thing: Any, kind: str) -> str:
+    return thing.usageID().lstrip("/") if kind == "secret" else thing.name()
 
 
 def _open() -> Any:

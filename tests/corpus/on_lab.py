@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleet import Host, Result, Task
 from foreign import GUESTS, PREFIX, Document, foreign
+from planned import KEYS, declared, named
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ class Verdict(NamedTuple):
     wrong: dict[str, str]
 
 
-SAMPLE = {"domain": 12, "network": 1, "pool": 1}
+SAMPLE = {"domain": 12, "network": 1, "nwfilter": 1, "pool": 1, "secret": 1, "volume": 1}
 """Of so many documents of a kind one is declared, unless all are: spread over all folders, the same each time. Those of
 other programs always are.
 """
@@ -47,30 +48,50 @@ def verdict(host: Host, kind: str, *, whole: bool) -> Verdict:
     sample = {document.origin for document in every[:: 1 if whole else SAMPLE[kind]]}
     documents = {item.name: item for item in every if item.origin in sample or item.origin.startswith(GUESTS)}
     host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
+    _ask(host, {"prefix": PREFIX})
+    if kind == "volume":
+        _make_place(host)
     question = {"kind": kind, "documents": {name: document.xml for name, document in documents.items()}}
-    answer = json.loads(host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode()))
+    answer = json.loads(_ask(host, question))
     wrong: dict[str, str] = {}
-    sweep(host)
     for batch in answer["batches"]:
-        _Batch(host, kind, {name: documents[name].xml for name in batch}, wrong).declare()
+        if batch:
+            _Batch(host, kind, {name: documents[name].xml for name in batch}, wrong).declare()
+    if kind == "volume":
+        _remove_place(host)
     declared = sum(map(len, answer["batches"]))
     return Verdict(documents, declared, answer["refused"], answer["outside"], wrong)
 
 
-def sweep(host: Host) -> None:
-    """Remove what an earlier run left."""
-    for listed, undefine in (
-        ("list", "undefine --nvram"),
-        ("net-list", "net-undefine"),
-        ("pool-list", "pool-undefine"),
-    ):
-        host.sh(
-            f"for x in $(virsh -q {listed} --all --name | grep ^{PREFIX}); do virsh -q {undefine} $x; done", check=False
-        )
+def _ask(host: Host, question: dict[str, Any]) -> str:
+    return host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode())  # type: ignore[no-any-return]
 
 
-ONE_OPTION = {"domains": {"description": "of the corpus"}}
+POOL = {"name": PREFIX, "path": f"/var/lib/libvirt/{PREFIX}"}
+"""Where volumes are made."""
+_SECRETS = [
+    {"name": f"/{PREFIX}-{number}", "type": "volume", "uuid": key.uuid, "value": "of the corpus"}
+    for number, key in enumerate(KEYS.values())
+]
+
+
+def _make_place(host: Host) -> None:
+    """Make what volumes need: a pool, and the secrets that some are encrypted with."""
+    (made,) = host.play(Task("stack", {"pools": [{**POOL, "state": "active", "build": True}], "secrets": _SECRETS}))
+    assert not made.failed, made.data
+
+
+def _remove_place(host: Host) -> None:
+    gone = {"state": "absent"}
+    pool, secrets = {**POOL, **gone, "remove_storage": True}, [{**item, **gone} for item in _SECRETS]
+    (removed,) = host.play(Task("stack", {"pools": [pool], "secrets": secrets}))
+    assert not removed.failed, removed.data
+
+
+ONE_OPTION = {"domain": {"description": "of the corpus"}, "secret": {"description": "of the corpus"}}
 """What is changed alone of each of them, by kind, and has to be the only change."""
+BESIDE: dict[str, dict[str, Any]] = {"secret": {"value": "of the corpus"}, "volume": {"pool": POOL["name"]}}
+"""What is declared beside each document, by kind."""
 
 
 class _Batch:
@@ -78,6 +99,7 @@ class _Batch:
 
     def __init__(self, host: Host, kind: str, documents: dict[str, str], wrong: dict[str, str]) -> None:
         self.host = host
+        self.kind = kind
         self.plural = KIND[kind].plural
         self.documents = documents
         self.wrong = wrong
@@ -88,8 +110,8 @@ class _Batch:
         run, again, alone, info = self.host.play(
             self._task(self._declared()),
             self._task(self._declared()),
-            self._task({"name": name} for name in self.documents),
-            Task("stack_info", {plural: [f"{PREFIX}*"] for plural in ("domains", "networks", "pools", "volumes")}),
+            self._task(self._named()),
+            Task("stack_info", {kind.plural: [f"*{PREFIX}*"] for kind in KINDS}),
         )
         self._note("run", self._failed(run))
         self._note("run: no change", {name for name in self.documents if not _told(run, name).get("changed")})
@@ -97,17 +119,18 @@ class _Batch:
         self._note("second run", self._failed(again) | self._changed(again))
         self._note("name alone", self._failed(alone) | self._changed(alone))
         exported = info.data["stack"][self.plural]
-        there = {item["name"] for item in exported}
+        exported = [item for item in exported if _document(item["name"])]
+        there = {_document(item["name"]) for item in exported}
         self._note("run", dict.fromkeys(set(self.documents) - there, "is not there afterwards"))
         applied, described, removed = self.host.play(
             self._task(exported),
-            self._task({"name": name, **ONE_OPTION.get(self.plural, {})} for name in self.documents),
-            self._task({"name": name, "state": "absent"} for name in self.documents),
+            self._task({**item, **ONE_OPTION.get(self.kind, {})} for item in self._named()),
+            self._task({**item, "state": "absent"} for item in self._named()),
         )
         self._note("export", self._failed(applied) | self._changed(applied))
-        if self.plural in ONE_OPTION:
+        if self.kind in ONE_OPTION:
             told = {name: sorted(change["path"] for change in _told(described, name)["changes"]) for name in there}
-            wanted = sorted(ONE_OPTION[self.plural])
+            wanted = sorted(ONE_OPTION[self.kind])
             self._note("one option", {name: str(paths) for name, paths in told.items() if paths != wanted})
         self._note("removal", self._failed(removed))
 
@@ -124,7 +147,11 @@ class _Batch:
                 self.documents.pop(name, None)
 
     def _declared(self) -> Iterable[dict[str, Any]]:
-        return ({"name": name, "xml": xml} for name, xml in self.documents.items())
+        return ({**declared(self.kind, xml), **BESIDE.get(self.kind, {})} for xml in self.documents.values())
+
+    def _named(self) -> Iterable[dict[str, Any]]:
+        where = {"pool": POOL["name"]} if self.kind == "volume" else {}
+        return ({**named(self.kind, xml), **where} for xml in self.documents.values())
 
     def _task(self, items: Iterable[dict[str, Any]], *, check: bool = False) -> Task:
         return Task("stack", {self.plural: list(items), "on_error": "continue"}, check)
@@ -140,7 +167,9 @@ class _Batch:
 
     def _changed(self, result: Result) -> dict[str, str]:
         return {
-            item["name"]: "; ".join("{path}: {before!r} -> {after!r}".format(**change) for change in item["changes"])
+            _document(item["name"]): "; ".join(
+                "{path}: {before!r} -> {after!r}".format(**change) for change in item["changes"]
+            )
             for item in result.data.get("objects", [])
             if item["changed"]
         }
@@ -151,8 +180,13 @@ class _Batch:
             self.wrong.setdefault(name, f"{step}: {text}".rstrip(": "))
 
 
+def _document(name: str) -> str:
+    """The document that an object is of, by its name in a result or an export; empty when it is of none."""
+    return "".join(_NAME.findall(name)[:1])
+
+
 def _told(result: Result, name: str) -> dict[str, Any]:
-    return next((item for item in result.data.get("objects", []) if item["name"] == name), {})
+    return next((item for item in result.data.get("objects", []) if _document(item["name"]) == name), {})
 
 
 def _brief(result: Result, name: str) -> list[Any]:

@@ -35,6 +35,9 @@ FOLDERS = (
 SCHEMAS = "schemas"
 """The folder of libvirt's schemas, in its source and in what is kept of it."""
 
+UPDATES = "networkxml2xmlupdatetest.c"
+"""The test that says which network becomes which by what update."""
+
 
 class NoSource(Exception):
     """The source package could not be fetched."""
@@ -46,13 +49,13 @@ def documents(release: str) -> Path:
     Raises NoSource.
     """
     folder = CACHE / release
-    if (folder / SCHEMAS).exists():
+    if _is_whole(folder):
         return folder
     CACHE.mkdir(parents=True, exist_ok=True)
     # The workers of a run all come here at once: one fetches, the others find it done.
     with (CACHE / f"{release}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / SCHEMAS).exists():
+        if not _is_whole(folder):
             partial = CACHE / f"{release}.partial"
             for stale in (partial, folder):
                 shutil.rmtree(stale, ignore_errors=True)
@@ -60,6 +63,11 @@ def documents(release: str) -> Path:
             _unpack(tarball(release), partial)
             partial.rename(folder)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all that is kept now is there: an earlier revision may have kept less."""
+    return (folder / SCHEMAS).exists() and (folder / UPDATES).exists()
 
 
 def tarball(release: str) -> Path:
@@ -125,6 +133,7 @@ def _unpack(tarball: Path, target: Path) -> None:
         if path.exists():  # Some links lead to documents of other tests.
             (target / path.parent.name).mkdir(exist_ok=True)
             shutil.copyfile(path, target / path.parent.name / path.name)
+    shutil.copyfile(next(scratch.glob(f"*/tests/{UPDATES}")), target / UPDATES)
     shutil.rmtree(scratch)
 
 
@@ -132,6 +141,8 @@ def _is_kept(member: tarfile.TarInfo) -> bool:
     parts = member.name.split("/")
     if parts[1:4] == ["src", "conf", SCHEMAS]:
         return member.name.endswith(".rng")
+    if parts[1:] == ["tests", UPDATES]:
+        return True
     return len(parts) > 2 and parts[1] == "tests" and parts[2].startswith(FOLDERS) and member.name.endswith(".xml")
 
 
