@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run on a host: which of these documents does libvirt define there? Nothing of them is left.
 
-Reads {"kind": kind, "documents": {name: xml}}, writes {"batches": [[name]], "refused": {name: message},
-"outside": [name]}: the documents of a batch can be there at once; those outside do not fit libvirt's own schema, which
-mostly means that this libvirt reads past what it does not know yet. Volumes are made in the pool that has the prefix
-for its name. Without documents it only removes what an earlier run left, of all kinds.
+Reads {"prefix": prefix, "kind": kind, "documents": {name: xml}, "keys": {usage: uuid}}, writes {"batches": [[name]],
+"refused": {name: message}, "outside": [name]}: the documents of a batch can be there at once; those outside do not fit
+libvirt's own schema, which mostly means that this libvirt reads past what it does not know yet. What an earlier run
+left is removed first. What volumes need stays: a pool that has the prefix for its name, and the secrets of these
+usages. Without documents that goes as well.
 """
 
 from __future__ import annotations
@@ -37,20 +38,31 @@ def main() -> None:
     """Ask libvirt."""
     question = json.load(sys.stdin)
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    if "documents" in question:
-        json.dump(_sorted_out(question["kind"], question["documents"]), sys.stdout)
-    else:
-        conn = _open()
-        for kind in ("domain", "volume", "network", "pool", "nwfilter", "secret"):
-            _remove(conn, kind, question["prefix"])
+    conn = _open()
+    for kind in ("domain", "volume", "network", "pool", "nwfilter", "secret"):
+        _remove(conn, kind, question["prefix"])
+    if question.get("documents"):
+        if question["kind"] == "volume":
+            _make_place(conn, question["prefix"], question["keys"])
+        json.dump(_sorted_out(question["kind"], question["documents"], question["prefix"]), sys.stdout)
 
 
-def _sorted_out(kind: str, documents: dict[str, str]) -> dict[str, Any]:
+def _make_place(conn: Any, name: str, keys: dict[str, str]) -> None:
+    path = f"/var/lib/libvirt/{name}"
+    pool = conn.storagePoolDefineXML(f"<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>")
+    pool.build(0)
+    pool.create(0)
+    for usage, uuid in keys.items():
+        use = f"<usage type='volume'><volume>{usage}</volume></usage>"
+        conn.secretDefineXML(f"<secret><uuid>{uuid}</uuid>{use}</secret>").setValue(b"of the corpus", 0)
+
+
+def _sorted_out(kind: str, documents: dict[str, str], pool: str) -> dict[str, Any]:
     schema = etree.RelaxNG(etree.parse(f"/usr/share/libvirt/schemas/{SCHEMAS[kind]}"))
     outside = {name for name, xml in documents.items() if not schema.validate(etree.fromstring(xml))}
     left, batches, refused = documents, [], {}
     while left:
-        batch, again = _define(kind, left)
+        batch, again = _define(kind, left, pool)
         refused.update(again)
         if not batch:
             break
@@ -64,13 +76,13 @@ def _sorted_out(kind: str, documents: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _define(kind: str, documents: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+def _define(kind: str, documents: dict[str, str], pool: str) -> tuple[list[str], dict[str, str]]:
     """The names of documents that could be defined beside each other, and why the others could not."""
     conn = _open()
     made, refused = [], {}
     for name, xml in documents.items():
         try:
-            _made_by(conn, kind)(xml)
+            _made_by(conn, kind, pool)(xml)
             made.append(name)
         except libvirt.libvirtError as error:
             refused[name] = str(error)
@@ -82,10 +94,7 @@ def _define(kind: str, documents: dict[str, str]) -> tuple[list[str], dict[str, 
     return made, refused
 
 
-POOL = "crp"
-
-
-def _made_by(conn: Any, kind: str) -> Any:
+def _made_by(conn: Any, kind: str, pool: str) -> Any:
     """What makes an object of its document."""
     return {
         "domain": lambda: conn.defineXML,
@@ -93,7 +102,7 @@ def _made_by(conn: Any, kind: str) -> Any:
         "nwfilter": lambda: conn.nwfilterDefineXML,
         "pool": lambda: conn.storagePoolDefineXML,
         "secret": lambda: conn.secretDefineXML,
-        "volume": lambda: conn.storagePoolLookupByName(POOL).createXML,
+        "volume": lambda: conn.storagePoolLookupByName(pool).createXML,
     }[kind]()
 
 
@@ -109,6 +118,7 @@ def _remove(conn: Any, kind: str, prefix: str) -> None:
         else:
             if kind == "pool" and thing.isActive():
                 thing.destroy()
+                thing.delete(0)
             thing.undefine()
 
 

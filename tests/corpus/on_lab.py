@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     wrong: dict[str, str]
 
 
-SAMPLE = {"domain": 12, "network": 1, "nwfilter": 1, "pool": 1, "secret": 1, "volume": 1}
+SAMPLE = {"domain": 12, "network": 1, "nwfilter": 4, "pool": 1, "secret": 1, "volume": 5}
 """Of so many documents of a kind one is declared, unless all are: spread over all folders, the same each time. Those of
 other programs always are.
 """
@@ -48,17 +48,18 @@ def verdict(host: Host, kind: str, *, whole: bool) -> Verdict:
     sample = {document.origin for document in every[:: 1 if whole else SAMPLE[kind]]}
     documents = {item.name: item for item in every if item.origin in sample or item.origin.startswith(GUESTS)}
     host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
-    _ask(host, {"prefix": PREFIX})
-    if kind == "volume":
-        _make_place(host)
-    question = {"kind": kind, "documents": {name: document.xml for name, document in documents.items()}}
+    question = {
+        "prefix": PREFIX,
+        "kind": kind,
+        "documents": {name: document.xml for name, document in documents.items()},
+        "keys": {f"/{PREFIX}-{number}": key.uuid for number, key in enumerate(KEYS.values())},
+    }
     answer = json.loads(_ask(host, question))
     wrong: dict[str, str] = {}
     for batch in answer["batches"]:
         if batch:
             _Batch(host, kind, {name: documents[name].xml for name in batch}, wrong).declare()
-    if kind == "volume":
-        _remove_place(host)
+    _ask(host, {"prefix": PREFIX})
     declared = sum(map(len, answer["batches"]))
     return Verdict(documents, declared, answer["refused"], answer["outside"], wrong)
 
@@ -67,30 +68,9 @@ def _ask(host: Host, question: dict[str, Any]) -> str:
     return host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode())  # type: ignore[no-any-return]
 
 
-POOL = {"name": PREFIX, "path": f"/var/lib/libvirt/{PREFIX}"}
-"""Where volumes are made."""
-_SECRETS = [
-    {"name": f"/{PREFIX}-{number}", "type": "volume", "uuid": key.uuid, "value": "of the corpus"}
-    for number, key in enumerate(KEYS.values())
-]
-
-
-def _make_place(host: Host) -> None:
-    """Make what volumes need: a pool, and the secrets that some are encrypted with."""
-    (made,) = host.play(Task("stack", {"pools": [{**POOL, "state": "active", "build": True}], "secrets": _SECRETS}))
-    assert not made.failed, made.data
-
-
-def _remove_place(host: Host) -> None:
-    gone = {"state": "absent"}
-    pool, secrets = {**POOL, **gone, "remove_storage": True}, [{**item, **gone} for item in _SECRETS]
-    (removed,) = host.play(Task("stack", {"pools": [pool], "secrets": secrets}))
-    assert not removed.failed, removed.data
-
-
 ONE_OPTION = {"domain": {"description": "of the corpus"}, "secret": {"description": "of the corpus"}}
 """What is changed alone of each of them, by kind, and has to be the only change."""
-BESIDE: dict[str, dict[str, Any]] = {"secret": {"value": "of the corpus"}, "volume": {"pool": POOL["name"]}}
+BESIDE: dict[str, dict[str, Any]] = {"secret": {"value": "of the corpus"}, "volume": {"pool": PREFIX}}
 """What is declared beside each document, by kind."""
 
 
@@ -150,7 +130,7 @@ class _Batch:
         return ({**declared(self.kind, xml), **BESIDE.get(self.kind, {})} for xml in self.documents.values())
 
     def _named(self) -> Iterable[dict[str, Any]]:
-        where = {"pool": POOL["name"]} if self.kind == "volume" else {}
+        where = {"pool": PREFIX} if self.kind == "volume" else {}
         return ({**named(self.kind, xml), **where} for xml in self.documents.values())
 
     def _task(self, items: Iterable[dict[str, Any]], *, check: bool = False) -> Task:

@@ -10,10 +10,10 @@ from typing import Callable
 import pytest
 from exceptions import reasons, unexpected
 from fleet import Host
-from on_lab import verdict
+from on_lab import SAMPLE, verdict
 
-FEWEST = {"domain": 100, "network": 60, "nwfilter": 30, "pool": 25, "secret": 6, "volume": 15}
-"""So many documents of each kind each host takes at least, of a sample as well."""
+FEWEST = {"domain": 1400, "network": 65, "nwfilter": 80, "pool": 27, "secret": 6, "volume": 35}
+"""So many documents of each kind each host takes at least; half of its share of a sample, as that may be unlucky."""
 
 
 @pytest.mark.parametrize("kind", ["secret", "nwfilter", "network", "pool", "volume", "domain"])
@@ -31,6 +31,6 @@ def test_declared_twice_checked_exported_and_removed(
     )
     for name in known:
         count(f"    {name}: {reasons('lab')[name]}")
-    assert found.declared >= FEWEST[kind]
+    assert found.declared >= (FEWEST[kind] if whole else FEWEST[kind] // (2 * SAMPLE[kind]))
     surprises = unexpected("lab", wrong, origin.values())
     assert not surprises, "\n".join(surprises)

@@ -249,6 +249,14 @@ def test_a_hypervisor_that_does_not_answer() -> None:
     assert "is the libvirt daemon running on this host" in str(raised.value)
 
 
+def test_what_passes_by_itself_is_told_apart() -> None:
+    text = "Child process (/usr/bin/qemu-img create) unexpected exit status 1: Unable to get accurate CPU usage"
+    libvirt.virResetLastError()  # An error of libvirt's own would be told in place of these words.
+    busy, broken = (HypervisorError("volume", "x", libvirt.libvirtError(words)) for words in (text, "exit status 1"))
+    assert (busy.is_passing, broken.is_passing) == (True, False)
+    assert "run again" in str(busy)
+
+
 def test_a_uri_that_is_none() -> None:
     with pytest.raises(HypervisorError, match="VIR_ERR_"):
         Connection("nonsense:///x")

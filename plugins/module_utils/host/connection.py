@@ -35,8 +35,13 @@ HINTS = {
 }
 # What libvirt says when a job of somebody else's is in the way (virdomainjob.c; qemuDomainDiskBlockJobIsActive and
 # qemuDomainHasBlockjob; virStoragePoolObjGetAsyncjobs): the codes alone mean other things as well.
-_BUSY = ("asynchronous jobs running", "active block job")
 _BUSY_HINT = "another job, such as a backup or a migration, is at work there; run again when it has ended"
+_PASSING = {
+    "asynchronous jobs running": _BUSY_HINT,
+    "active block job": _BUSY_HINT,
+    # QEMU times a derivation of keys to choose its rounds (crypto/pbkdf.c).
+    "Unable to get accurate CPU usage": "the host was too busy for QEMU to measure how fast it is; run again when it is less so",
+}
 
 
 class HypervisorError(Exception):
@@ -49,10 +54,11 @@ class HypervisorError(Exception):
         reason = str(error.get_error_message() or error)
         # A guest that does not let go of a virtual processor has the code of one that is held by a job.
         held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and "unplug" not in reason
-        self.is_passing = held or any(words in reason for words in _BUSY)
+        passing = next((hint for words, hint in _PASSING.items() if words in reason), _BUSY_HINT if held else None)
+        self.is_passing = passing is not None
         # A full disk is a system error as well.
         is_elsewhere = self.code == "VIR_ERR_SYSTEM_ERROR" and "onnect" not in reason
-        hint = _BUSY_HINT if self.is_passing else None if is_elsewhere else HINTS.get(self.code)
+        hint = passing or (None if is_elsewhere else HINTS.get(self.code))
         super().__init__("{}: {} [{}, {}]{}".format(what, reason, self.code, uri, "; " + hint if hint else ""))
 
 

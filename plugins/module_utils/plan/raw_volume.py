@@ -17,7 +17,7 @@ from .document import below, raw_document
 from .image import QCOW2
 from .problem import Problems
 from .site import Declared
-from .values import VALUES, size_at
+from .values import VALUES, size_text
 from .words import read_fields
 
 # What an existing volume is held against. All else in the XML counts only when a volume is made.
@@ -37,6 +37,8 @@ def with_raw(declared: Declared, where: str, problems: Problems) -> Declared:
         return declared
     _write_plainly(raw)
     said = _sound(read_fields(raw, _COMPARED), _COMPARED, where + ": xml", problems)
+    if said.get("size") == size_text(0):
+        del said["size"]  # libvirt writes it where there is none.
     merged = {name: _merged(value, declared.get(name)) for name, value in said.items()}
     path = tree.get(raw, "backingStore/path") or ""
     return {
@@ -70,12 +72,7 @@ def _merged(raw: Any, typed: Any) -> Any:
 
 
 def _write_plainly(raw: tree.Element) -> None:
-    """Write what libvirt reads in several ways as it writes it: a size of 0 is none, a mode is octal in whatever length, and
-    there is an owner that is nobody.
-    """
-    node = raw.find("capacity")
-    if node is not None and size_at(node, "bytes") == 0:
-        tree.remove(node)
+    """Write permissions as libvirt does: a mode is octal in whatever length, and an owner may be nobody."""
     for node in tree.find_all(raw, "target/permissions/mode"):
         text = (node.text or "").strip()
         node.text = f"{int(text, 8):04o}" if text and not set(text) - set("01234567") else text

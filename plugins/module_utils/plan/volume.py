@@ -112,7 +112,7 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     else:
         verb = "clone" if declared.get("clone") else "create"
         args.update(_from_volume(declared, size, where, site, needs))
-        args["xml"] = _document(declared, form, where, site)
+        args["xml"] = _made_of(declared, form, verb, where, site)
         args["preallocation"] = declared.get("preallocation")
         if size is None and not (declared.get("backing") or declared.get("clone") or declared.get("xml")):
             site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
@@ -184,6 +184,20 @@ def _from_volume(declared: Declared, size: int | None, where: str, site: Site, n
         "size": size,
         "from_format": known.format if known else None,
     }
+
+
+def _made_of(declared: Declared, form: str, verb: str, where: str, site: Site) -> str:
+    """The document that a volume is made of. libvirt gives a raw file all of its space where nothing is said of it, which who
+    writes XML for libvirt may mean; where volumes are no files, less space than the size is a volume of another kind.
+    """
+    text = _document(declared, form, where, site)
+    sparse = declared.get("preallocation") == "off" or not (declared.get("xml") or declared.get("preallocation"))
+    if verb != "create" or not sparse or site.pool_directory(declared["pool"]) is None:
+        return text
+    root = tree.parse(text)
+    if tree.get(root, "target/format/@type") == "raw" and root.find("allocation") is None:
+        root.append(tree.element("allocation", "0", unit="bytes"))
+    return tree.text_of(root)
 
 
 def _document(declared: Declared, form: str, where: str, site: Site) -> str:

@@ -24,8 +24,8 @@ FIELDS = rows("""
 - allocation  size  allocation  create
     Space to allocate at once, with unit.
 - preallocation  text  -  create =off|metadata|falloc
-    Whether a new volume has its tables (V(metadata), for qcow2 only) or all of its space (V(falloc)) from the start. An existing one
-    is not looked at.
+    Whether a new volume has its tables (V(metadata), for qcow2 only) or all of its space (V(falloc)) from the start. When left out, a file
+    gets its space as it is written to, unless O(xml) is given and means otherwise. An existing volume is not looked at.
 - compat  text  target/compat  create =0.10|1.1
     Version of qcow2. A new volume gets V(1.1); the older one knows no dirty bitmaps, hence no incremental backup.
 - cluster_size  size  target/clusterSize  create
