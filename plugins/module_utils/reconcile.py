@@ -11,7 +11,7 @@ from .host.connection import Connection
 from .host.read import read_host, read_leases
 from .outcome import Outcome, outcome_of
 from .plan.current import Host
-from .plan.plan import Awaited, Plan
+from .plan.plan import AWAITED, Awaited, Plan
 from .plan.problem import Problems
 from .scope import scope_of
 from .spec.kinds import KIND
@@ -19,9 +19,6 @@ from .unchanged import Memory
 
 if TYPE_CHECKING:
     from .plan.stack import Stack
-
-# What a guest can be waited for.
-AWAITED = ("address", "agent", "ssh", "cloud_init", "host_keys")
 
 
 class Run(NamedTuple):

@@ -10,6 +10,7 @@ process that Ansible forks its workers from.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import queue
@@ -20,6 +21,8 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.agent import Refused, Unreachable
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.agent import GuestAgent
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import STATES
 
 from .found import Guest, Lease, Wanted, addresses, guest_of, is_wanted, leased
@@ -166,10 +169,8 @@ def _take_leases(opened: Any, guests: list[Guest]) -> None:
 
 def _ask_each(guests: list[Guest], domains: Mapping[str, Any], source: str, timeout: float) -> None:
     """Addresses asked guest by guest, some at once; what has not come in time is left out."""
-    code = {
-        "agent": libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
-        "arp": libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
-    }[source]
+    # Agents that hang leave time for others: those that wait behind them.
+    ask = functools.partial(_by_agent, seconds=max(1, int(timeout / 2))) if source == "agent" else _by_neighbours
     # Asking an agent that is not there costs its time-out.
     asked = [guest for guest in guests if source != "agent" or guest["agent"]]
     work: queue.SimpleQueue[Guest] = queue.SimpleQueue()
@@ -181,7 +182,7 @@ def _ask_each(guests: list[Guest], domains: Mapping[str, Any], source: str, time
         with contextlib.suppress(queue.Empty):
             while True:
                 guest = work.get_nowait()
-                found.put((guest, addresses(guest, _interface_addresses(domains[guest["uuid"]], code), source)))
+                found.put((guest, addresses(guest, ask(domains[guest["uuid"]]), source)))
 
     for _number in range(min(AT_ONCE, len(asked))):
         threading.Thread(target=serve, daemon=True).start()
@@ -192,9 +193,16 @@ def _ask_each(guests: list[Guest], domains: Mapping[str, Any], source: str, time
             guest["addresses"] = told
 
 
-def _interface_addresses(domain: Any, source: int) -> list[tuple[str, str]]:
+def _by_agent(domain: Any, seconds: int) -> list[tuple[str, str]]:
     try:
-        told = domain.interfaceAddresses(source, 0)
+        return GuestAgent(domain, seconds).addresses()
+    except (Refused, Unreachable):
+        return []
+
+
+def _by_neighbours(domain: Any) -> list[tuple[str, str]]:
+    try:
+        told = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP, 0)
     except libvirt.libvirtError:
         return []
     return [(item["hwaddr"], part["addr"]) for item in told.values() if item["hwaddr"] for part in item["addrs"] or []]

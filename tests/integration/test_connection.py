@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import ROOT, Host, Task, until
+import yaml
+from fleet import ROOT, Host, Task, environment, until
 from inside import inventory, play, reach
 
 READY: dict[str, Any] = {"agent": True, "timeout": 120}
@@ -158,3 +161,39 @@ def test_a_guest_that_cannot_be_reached_says_why(
         "h": "unable to connect to server",
     }.items():
         assert part in found[f"{name}{letter}"], found[f"{name}{letter}"]
+
+
+def test_an_agent_that_hangs_and_a_guest_that_reboots_under_a_command(
+    host: Host, name: str, net: str, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks is told in time, and libvirt's daemon is left with all of its workers."""
+    plugged_off = {"interfaces": [{"network": net, "link": "down"}]}
+    host.run("domain", name=name, **tiny, **plugged_off, state="running", wait_for=READY)
+    uri = reach(host, monkeypatch, tmp_path)
+    hosts = inventory(tmp_path, uri, {name: {"ansible_guest_agent_timeout": 4}})
+    began = time.monotonic()
+    hang = {"ansible.builtin.raw": "(sleep 1; killall -STOP qemu-ga) & sleep 50"}
+    ((status, told),) = play(host, hosts, name, hang)
+    assert (status, "its agent does not answer" in told["msg"]) == ("unreachable", True), told
+    found = tmp_path / "guests.yml"
+    found.write_text(yaml.safe_dump({"plugin": "kvmfleet.libvirt.guests", "uris": [uri], "names": [name]}))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-inventory"), "-i", found, "--host", name],
+        env=environment(tmp_path / "record"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (json.loads(done.stdout)["kvmfleet"]["addresses"], done.stderr) == ([], "")
+    (late,) = host.play(Task("domain", {"name": name, "state": "running", "wait_for": {"address": True, "timeout": 8}}))
+    assert f"guest {name} has no address after 8 s" in late.msg
+    assert "its agent does not answer" in late.msg
+    assert time.monotonic() - began < 120
+    workers = dict(line.split(":") for line in host.sh("virt-admin srv-threadpool-info libvirtd").split("\n") if line)
+    counts = {key.strip(): int(value) for key, value in workers.items()}
+    assert counts["freeWorkers"] == counts["nWorkers"]
+    host.virsh(f"reset {name}")
+    host.run("domain", name=name, state="running", wait_for=READY)
+    *_before, (status, told) = play(host, hosts, name, {"ansible.builtin.raw": "(sleep 1; reboot -f) & sleep 50"})
+    assert status == "unreachable", told
+    assert "its agent is not connected" in told["msg"] or "its agent was restarted" in told["msg"], told

@@ -50,6 +50,19 @@ class GuestAgent:
             raise Refused(message.partition(f"{_REFUSED} ")[2] or message) from error
         return json.loads(answer)["return"]
 
+    def addresses(self) -> list[tuple[str, str]]:
+        """MAC and IP addresses, in the guest's order, loopback and all. Raises Refused and Unreachable.
+
+        virDomainInterfaceAddresses asks the same, but waits for an agent that hangs until the guest goes off, and takes one of the
+        daemon's workers with it.
+        """
+        told = self.ask("guest-network-get-interfaces", {})
+        return [
+            (str(item.get("hardware-address", "")).lower(), str(part.get("ip-address", "")))
+            for item in told
+            for part in item.get("ip-addresses") or ()
+        ]
+
     def reason(self, message: str) -> str:
         """Why the agent cannot be asked, in words that say what to do. message: libvirt's own."""
         try:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .. import agent, progress, tree
 from ..plan.current import CHANNEL
-from ..plan.plan import BY_AGENT, Awaited
+from ..plan.plan import AWAITED, BY_AGENT, Awaited
 from .agent import GuestAgent, halted_by, has_channel, is_connected
 from .connection import Connection, libvirt
 from .read import Lease, read_leases
@@ -54,7 +54,7 @@ class Hopeless(Exception):
 
 
 class _Look(NamedTuple):
-    """What a look at a guest found. lacks: what is waited for and not there; why: what is known of that, in sentences;
+    """What a look at a guest found. lacks: what is waited for and not there, as in AWAITED; why: what is known of that, in sentences;
     hopeless: why it is of no use to wait for it, None while it is.
     """
 
@@ -89,7 +89,10 @@ class _Vigil:
         self.ready = Ready({}, {guest.name: {} for guest in guests})
         self._connection = connection
         self._began = time.monotonic()
-        self._last = {guest.name: _Look(["answer"], [], None) for guest in guests}
+        nothing = ["libvirt has not told anything of it yet, or its agent"]
+        self._last = {
+            guest.name: _Look([word for word in AWAITED if word in guest.what], nothing, None) for guest in guests
+        }
         self._looks: dict[Future[_Look], str] = {}
 
     def look(self, pool: ThreadPoolExecutor, leases: list[Lease]) -> None:
@@ -115,7 +118,8 @@ class _Vigil:
         for name, guest in list(self.waiting.items()):
             if time.monotonic() - self._began > guest.timeout:
                 last = self._last[name]
-                sentence = f"guest {name} has no {' and no '.join(last.lacks)} after {guest.timeout} s"
+                lacks = " and no ".join(AWAITED[word].format(port=guest.ssh_port) for word in last.lacks)
+                sentence = f"guest {name} has no {lacks} after {guest.timeout} s"
                 self.ready.late[name] = ": ".join([sentence, *(["; ".join(last.why)] if last.why else [])])
                 del self.waiting[name]
 
@@ -143,30 +147,47 @@ def _lacking(
     domain: Any, guest: Awaited, leases: list[Lease], told: dict[str, list[str]]
 ) -> tuple[list[str], list[str]]:
     """What a guest lacks, and what is known of the reasons."""
-    lacks, why = [], []
-    told["addresses"] = addresses_of(domain, guest, leases)
     asked = GuestAgent(domain, ANSWER)
     if guest.what & BY_AGENT and not has_channel(domain):
         raise Hopeless(f"it has no channel {CHANNEL} for its agent")
-    mute = _mute(asked, domain) if "agent" in guest.what else None
+    lacks: list[str] = []
+    why: list[str] = []
+    told["addresses"], mute = _addresses(asked, domain, guest.macs, leases)
     if "address" in guest.what and not told["addresses"]:
         lacks.append("address")
         why.append(f"none of this host's networks gave one to {', '.join(guest.macs) or 'it, as it has no interface'}")
-    if mute:
-        lacks.append("answer of its agent")
+    if "agent" in guest.what:
+        mute = mute or _mute(asked, domain)
+        lacks += ["agent"] if mute else []
     if "cloud_init" in guest.what and not _cloud_init_ended(asked, domain):
-        lacks.append("end of cloud-init")
+        lacks.append("cloud_init")
     silent = _silent(told["addresses"], guest.ssh_port) if "ssh" in guest.what else []
-    if silent:
-        lacks.append(f"answer of ssh on port {guest.ssh_port}")
+    lacks += ["ssh"] if silent else []
     # cloud-init makes new keys at the first boot: those of before would be somebody else's.
     if "host_keys" in guest.what and not lacks:
         told["host_keys"] = _host_keys(asked, domain)
-        if not told["host_keys"]:
-            lacks.append("host key of ssh")
+        lacks += [] if told["host_keys"] else ["host_keys"]
     if lacks and guest.what != {"ssh"}:
         mute = mute or _mute(asked, domain)
     return lacks, [*why, *([mute] if mute else []), *silent]
+
+
+def _addresses(
+    asked: GuestAgent, domain: Any, macs: tuple[str, ...], leases: list[Lease]
+) -> tuple[list[str], str | None]:
+    """A guest's addresses, from DHCP leases, else from its agent, and why the agent did not tell them, if it did not.
+
+    What the guest made itself, such as a bridge, has none of its MAC addresses. One without any may have a card of the host.
+    """
+    leased = [lease.address for lease in leases if lease.mac in macs]
+    if leased or not is_connected(domain):
+        return leased, None
+    try:
+        told = asked.addresses()
+    except (agent.Refused, agent.Unreachable) as error:
+        return [], str(error)
+    own = [address for mac, address in told if mac in macs or not macs]
+    return [address for address in own if address and not address.startswith(("127.", "fe80:", "::1"))], None
 
 
 def _mute(asked: GuestAgent, domain: Any) -> str | None:
@@ -258,25 +279,3 @@ def _silent(addresses: list[str], port: int) -> list[str]:
         except OSError as error:
             found.append(f"{address}: {error.strerror or error}")
     return found
-
-
-def addresses_of(domain: Any, guest: Awaited, leases: list[Lease]) -> list[str]:
-    """A guest's addresses: from DHCP leases, else from its agent."""
-    return [lease.address for lease in leases if lease.mac in guest.macs] or _agent_addresses(domain, guest.macs)
-
-
-def _agent_addresses(domain: Any, macs: tuple[str, ...]) -> list[str]:
-    """What the agent tells of the guest's interfaces, not of bridges that it made itself. One without any may have a card of the host."""
-    if not is_connected(domain):
-        return []
-    try:
-        interfaces: dict[str, Any] = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
-    except libvirt.libvirtError:
-        return []
-    return [
-        item["addr"]
-        for device, interface in interfaces.items()
-        if device != "lo" and (not macs or (interface.get("hwaddr") or "").lower() in macs)
-        for item in interface.get("addrs") or []
-        if not item["addr"].startswith(("127.", "fe80:", "::1"))
-    ]

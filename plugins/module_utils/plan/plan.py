@@ -80,6 +80,14 @@ class Plan(NamedTuple):
         return any(item.changes for item in self.objects)
 
 
+# What may be waited for, in the words of a sentence about its lack.
+AWAITED = {
+    "address": "address",
+    "agent": "answer of its agent",
+    "cloud_init": "end of cloud-init",
+    "ssh": "answer of ssh on port {port}",
+    "host_keys": "host key of ssh",
+}
 # What only a guest's agent tells; an address and ssh are known without it.
 BY_AGENT = frozenset(("agent", "cloud_init", "host_keys"))
 
