@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from .. import tree
 from ..spec.kinds import KIND
 from . import values
+from .current import Volume
 from .document import write_fields
 from .objects import changes_of
 from .overlay import Edit, overlay
@@ -22,6 +24,12 @@ from .site import Declared, Site
 
 QCOW2 = ("compat", "cluster_size", "lazy_refcounts", "extended_l2")
 """Options of qcow2 alone."""
+# The formats of files that libvirt knows and QEMU makes (virStorageFileFormat; block/*.c of QEMU).
+MADE = ("raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc")
+# Those that QEMU makes no larger.
+_FIXED = ("qcow", "vmdk", "vdi", "vpc")
+# QEMU rounds the size of a vpc image up to whole cylinders of at most 16 heads and 255 sectors (block/vpc.c).
+_CYLINDER = 16 * 255 * 512
 _SMALLEST, _LARGEST = 512, 2 << 20
 # The number that means no change (chown(2)).
 _NOBODY = (1 << 32) - 1
@@ -31,6 +39,7 @@ _PERMISSIONS = "target/permissions"
 def check_making(declared: Declared, form: str, where: str, site: Site) -> None:
     """Note what is wrong with the way in which a new volume is to be made. form: its format, empty when not known."""
     problems = site.problems
+    _check_format(declared, where, site)
     for option in QCOW2:
         if declared.get(option) is not None and form not in ("qcow2", ""):
             problems.add(f"{where}: {option}", f"is for qcow2; the volume is {form}")
@@ -44,6 +53,28 @@ def check_making(declared: Declared, form: str, where: str, site: Site) -> None:
         for option in ("preallocation", "allocation", "encryption", "nocow", "xml"):
             if declared.get(option) is not None and declared[option] != "off":
                 problems.add(f"{where}: {option}", "does not go with source")
+
+
+def _check_format(declared: Declared, where: str, site: Site) -> None:
+    """Note a format that no file is made in. What is no file, such as a partition, has formats of its own."""
+    form = declared.get("format")
+    if form and form not in MADE and site.pool_directory(declared["pool"]) is not None:
+        near = get_close_matches(form.lower(), MADE, 1, 0.7)
+        hint = f"; is {near[0]} meant?" if near else f"; it is one of {', '.join(MADE)}"
+        site.problems.add(f"{where}: format", f"{form!r} is no format that a file is made in{hint}")
+
+
+def has_size(current: Volume, size: int) -> bool:
+    """Whether a volume has the size that was asked for, as far as its format can have it."""
+    rounded = _CYLINDER if current.format == "vpc" else 1
+    # A file that is no image, such as a kernel, ends where it ends: no sector is filled up for it.
+    return size == values.whole(current.capacity) or 0 <= current.capacity - size < rounded
+
+
+def check_growth(current: Volume, where: str, problems: Problems) -> None:
+    """Note that a volume cannot grow."""
+    if current.format in _FIXED:
+        problems.add(where + ": size", f"an image of format {current.format} cannot be made larger")
 
 
 def check_values(declared: Declared, where: str, problems: Problems) -> None:

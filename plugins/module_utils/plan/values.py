@@ -31,6 +31,7 @@ _UUID = re.compile(r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
 _LARGEST = (1 << 63) - 1
+_SECTOR = 512
 
 
 def size_bytes(text: str) -> int:
@@ -38,7 +39,9 @@ def size_bytes(text: str) -> int:
     match = _SIZE.match(text)
     if match is None:
         if text.strip().isdecimal():
-            raise ValueError(f"{text!r} has no unit; write for example '{text.strip()} MiB' or '{text.strip()} GiB'")
+            number = text.strip()
+            units = ("bytes", "KiB") if int(number) >= UNITS["m"] else ("MiB", "GiB")
+            raise ValueError(f"{text!r} has no unit; write for example '{number} {units[0]}' or '{number} {units[1]}'")
         raise ValueError(f"{text!r} is not a size; write a number and a unit, for example '512 MiB' or '20 GiB'")
     number, unit = match.groups()
     if unit.lower() not in UNITS:
@@ -52,6 +55,11 @@ def size_bytes(text: str) -> int:
     if count > _LARGEST:
         raise ValueError(f"{text!r} is more than the 8 EiB that libvirt can count")
     return count
+
+
+def whole(size: int) -> int:
+    """A size in bytes, rounded up to sectors."""
+    return -(-size // _SECTOR) * _SECTOR
 
 
 def size_text(count: int) -> str:

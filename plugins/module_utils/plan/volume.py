@@ -15,7 +15,7 @@ from . import values
 from .content import SEED, check_source, content_change, format_of, promised
 from .current import Volume
 from .document import declared_document
-from .image import QCOW2, check_making, check_values, made_otherwise, permission_edits
+from .image import QCOW2, check_growth, check_making, check_values, has_size, made_otherwise, permission_edits
 from .iso import check_iso, content_of_iso
 from .objects import changes_of
 from .plan import Change, Id, ObjectPlan, Step
@@ -27,7 +27,6 @@ from .site import Declared, Site
 from .users import running_on, users_of
 from .words import shown_url
 
-SECTOR = 512
 # What is told of a new volume.
 TOLD = ("format", "size", "source", "clone", "backing", "preallocation", *QCOW2, "encryption", "permissions")
 
@@ -83,18 +82,13 @@ def declared_size(declared: Mapping[str, Any], where: str, problems: Problems) -
         return None
     try:
         # Images are made of sectors: QEMU rounds up, and a size that it rounded is not to be taken for a larger one.
-        size = _whole(values.size_bytes(str(declared["size"])))
+        size = values.whole(values.size_bytes(str(declared["size"])))
     except ValueError as error:
         problems.add(where + ": size", str(error))
         return None
     if not size:
         problems.add(where + ": size", "is nothing")
     return size
-
-
-def _whole(size: int) -> int:
-    """A size in bytes, rounded up to sectors."""
-    return -(-size // SECTOR) * SECTOR
 
 
 def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
@@ -114,7 +108,9 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
         args.update(_from_volume(declared, size, where, site, needs))
         args["xml"] = _made_of(declared, form, verb, where, site)
         args["preallocation"] = declared.get("preallocation")
-        if size is None and not (declared.get("backing") or declared.get("clone") or declared.get("xml")):
+        if declared.get("size") is None and not (
+            declared.get("backing") or declared.get("clone") or declared.get("xml")
+        ):
             site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
     changes = [Change("state", "absent", "present", "create")]
     told = [name for name in TOLD if declared.get(name) is not None]
@@ -215,8 +211,7 @@ def _update(declared: Declared, current: Volume, where: str, site: Site) -> Obje
     _document(
         declared, declared.get("format") or "", where, site
     )  # Its values are no less wrong for one that is there.
-    # A file that is no image, such as a kernel, ends where it ends: no sector is filled up for it.
-    if size is not None and size not in (current.capacity, _whole(current.capacity)):
+    if size is not None and not has_size(current, size):
         _resize(declared, current, size, where, site, changes, steps)
     if declared.get("format") and current.format and not _is_format(declared["format"], current.format):
         site.problems.add(
@@ -271,6 +266,8 @@ def _resize(
         if declared.get("allow_shrink") and users:
             site.problems.add(where + ": size", f"is used by {users[0]} and is not cut")
         _check_room(declared, current, size, where, site.problems)
+    else:
+        check_growth(current, where, site.problems)
     changes.append(Change("size", values.size_text(current.capacity), values.size_text(size), "live"))
     args = {"pool": declared["pool"], "name": declared["name"], "size": size, "path": current.path}
     words = f"{'cut' if shrink else 'grow'} {where} to {values.size_text(size)}"
