@@ -50,6 +50,8 @@ def check_making(declared: Declared, form: str, where: str, site: Site) -> None:
     _check_allocation(declared, where, problems)
     _check_encryption(declared, form, where, site)
     if declared.get("source"):
+        if form in _FIXED and declared.get("size") is not None:
+            problems.add(where + ": size", f"an image of format {form} has the size of its content")
         for option in ("preallocation", "allocation", "encryption", "nocow", "xml"):
             if declared.get(option) is not None and declared[option] != "off":
                 problems.add(f"{where}: {option}", "does not go with source")
