@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from ansible.errors import AnsibleFileNotFound
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader
@@ -58,10 +59,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return self._result(name, given, task_vars)
         given = copy.deepcopy(given)
         files = bringing.brought(module, given)
-        paths = {item.volume: self._find_needle("files", item.source["local"]) for item in files}
+        paths = {}
         for item in files:
-            # A file that is another one now is new content.
-            item.source.setdefault("checksum", bringing.checksum_of(paths[item.volume]))
+            try:
+                paths[item.volume] = self._find_needle("files", item.source["local"])
+                # A file that is another one now is new content.
+                item.source.setdefault("checksum", bringing.checksum_of(paths[item.volume]))
+            except (AnsibleFileNotFound, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is not on the control machine"
+                where = f"volume {item.volume}: source.local"
+                return {"failed": True, "msg": f"{where}: {item.source['local']}: {reason}; nothing was changed"}
         if self._task.check_mode:
             return self._result(name, given, task_vars)
         asked = self._asked(name, given, task_vars)
