@@ -200,9 +200,6 @@ def _document(declared: Declared, form: str, where: str, site: Site) -> str:
     size = declared_size(declared, where, site.problems)
     volume = dict(declared, format=form or None, size=None if size is None else f"{size} bytes")
     root = declared_document(KIND["volume"], volume, where, site.problems)
-    # libvirt gives a raw file all of its space where nothing is said of it.
-    if form == "raw" and root.find("allocation") is None and site.pool_directory(declared["pool"]) is not None:
-        root.append(tree.element("allocation", "0", unit="bytes"))
     return tree.text_of(root)
 
 

@@ -22,7 +22,7 @@ FIELDS = rows("""
     Whether a larger volume is cut down to O(size). What lies beyond is lost. A volume that a running guest or another
     volume uses is never cut.
 - allocation  size  allocation  create
-    Space to allocate at once, with unit. A new file without it is sparse.
+    Space to allocate at once, with unit.
 - preallocation  text  -  create =off|metadata|falloc
     Whether a new volume has its tables (V(metadata), for qcow2 only) or all of its space (V(falloc)) from the start. When left out, a file
     gets its space as it is written to, unless O(xml) is given and means otherwise. An existing volume is not looked at.
