@@ -19,7 +19,7 @@ from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from . import act_network, act_pool, act_secret, act_snapshot
 from .connection import Connection, HypervisorError, libvirt
-from .content import fetch, place_bytes, place_made, refresh, see_newcomer
+from .content import copied, fetch, place_bytes, place_made, refresh, see_newcomer
 from .fetch import BadContent
 from .fingerprints import fingerprinted
 from .note import kept_note
@@ -123,7 +123,7 @@ def _clone_volume(connection: Connection, pool: Any, args: Args) -> None:
 
     def make(name: str) -> None:
         root.find("name").text = name
-        created = _anew(pool, lambda: pool.createXMLFrom(tree.text_of(root), volume, flags))
+        created = _anew(pool, lambda: copied(pool, root, volume, flags))
         if args.get("size") and args["size"] > created.info()[1]:
             created.resize(args["size"], 0)
 

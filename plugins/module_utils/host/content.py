@@ -22,10 +22,12 @@ from .. import tree
 from ..plan.current import DIRECTORY_POOLS
 from ..progress import metered
 from .connection import Connection, libvirt
-from .fetch import BadContent, BrokenOff, copy_source, shown
+from .fetch import BadContent, BrokenOff, copy_source, opened, shown, verify
 from .image import check_fits, convert, grow, looked_at, packing, unpack
 from .note import read_note, write_note
 
+# Options by which a qcow2 image is made.
+_MADE_BY = ("compat", "cluster_size", "lazy_refcounts", "extended_l2")
 # File systems without hard links.
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
 # What libvirt makes beside the file that holds its lock.
@@ -49,10 +51,30 @@ def fetch(connection: Connection, pool: Any, args: Mapping[str, Any]) -> None:
     note = {"from": shown(source), "checksum": (checksum or "").lower()}
 
     def write(part: IO[bytes], path: str) -> str:
+        if not connection.is_local and _is_ready(args):
+            return str(source["file"])
         _download(source, part)
         return _made_ready(part, path, args)
 
     _place(connection, pool, args, write, tag, note)
+
+
+def _is_ready(args: Mapping[str, Any]) -> bool:
+    """Whether a source is a file of this machine that can be sent as it stands. Raises BadContent if it is not what is declared."""
+    source = args["source"]
+    if not source.get("file") or source.get("compression") not in (None, "none"):
+        return False
+    with opened(source) as image:
+        if source.get("compression") is None and packing(image):
+            return False
+        found, virtual = looked_at(image, shown(source))
+        form, options = (args.get("format") or args.get("expected") or found), [args.get(name) for name in _MADE_BY]
+        too_small = virtual is not None and args.get("size") and virtual < args["size"]
+        if form != found or too_small or any(option is not None for option in options):
+            return False
+        check_fits(virtual, args.get("size"), args["name"])
+        verify(source, image)
+    return True
 
 
 def _download(source: Mapping[str, Any], part: IO[bytes]) -> None:
@@ -78,7 +100,7 @@ def _made_ready(part: IO[bytes], path: str, args: Mapping[str, Any]) -> str:
     if expected and expected != found and "qcow2" in (expected, found):
         raise BadContent(f"the content of {where} is {found}, not {expected} as its name says; nothing was kept")
     check_fits(virtual, args.get("size"), args["name"])
-    options = [args.get(name) for name in ("compat", "cluster_size", "lazy_refcounts", "extended_l2")]
+    options = [args.get(name) for name in _MADE_BY]
     form = args.get("format") or found
     if form != found or any(option is not None for option in options):
         convert(path, found, path + ".converted", args)
@@ -355,12 +377,23 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
             if args.get("replace"):
                 _delete_existing(pool, name)
             root.find("name").text = name
-            pool.createXMLFrom(tree.text_of(root), volume, 0)
+            copied(pool, root, volume)
             volume.delete(0)
     except BaseException:
         volume.delete(0)
         raise
     refresh(pool)
+
+
+def copied(pool: Any, root: tree.Element, volume: Any, flags: int = 0) -> Any:
+    """Have the hypervisor make a volume from another one. One whose bytes stay as they are shares them with it, where the
+    file system can.
+    """
+    text, raw = tree.text_of(root), tree.get(root, "target/format/@type") == "raw"
+    if raw and tree.get(tree.parse(volume.XMLDesc(0)), "target/format/@type") == "raw":
+        with contextlib.suppress(libvirt.libvirtError):
+            return pool.createXMLFrom(text, volume, flags | libvirt.VIR_STORAGE_VOL_CREATE_REFLINK)
+    return pool.createXMLFrom(text, volume, flags)
 
 
 def _section(_stream: Any, fd: int) -> tuple[bool, int]:

@@ -57,14 +57,14 @@ def copy_source(source: Mapping[str, Any], part: IO[bytes]) -> None:
     part.truncate(held)
     _copy_whole(source, part, held)
     try:
-        _verify(source, part)
+        verify(source, part)
     except BadContent:
         if not held:
             raise
         # The beginning was of something else.
         part.truncate(0)
         _copy_whole(source, part, 0)
-        _verify(source, part)
+        verify(source, part)
 
 
 def _copy_file(source: Mapping[str, Any], part: IO[bytes]) -> None:
@@ -166,7 +166,8 @@ def digest_of(file: IO[bytes], algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def _verify(source: Mapping[str, Any], part: IO[bytes]) -> None:
+def verify(source: Mapping[str, Any], part: IO[bytes]) -> None:
+    """Hold a file against the declared checksum of its source, if there is one. Raises BadContent."""
     if not source.get("checksum"):
         return
     algorithm, _colon, declared = source["checksum"].partition(":")
@@ -183,15 +184,19 @@ def shown(source: Mapping[str, Any]) -> str:
     return str(shown_url(source.get("url") or source.get("local") or source.get("file")))
 
 
+def opened(source: Mapping[str, Any]) -> IO[bytes]:
+    """The file of this machine that a source names. Raises BadContent."""
+    try:
+        return os.fdopen(os.open(source["file"], os.O_RDONLY), "rb")
+    except OSError as error:
+        raise BadContent("{}: {}".format(source["file"], error.strerror or error)) from error
+
+
 @contextmanager
 def _opened(source: Mapping[str, Any], begin: int, tag: str | None) -> Iterator[Answer]:
     """A source, from this byte on if it can be had so. tag: the version that is wanted."""
     if source.get("file"):
-        try:
-            file = os.fdopen(os.open(source["file"], os.O_RDONLY), "rb")
-        except OSError as error:
-            raise BadContent("{}: {}".format(source["file"], error.strerror or error)) from error
-        with file as stream:
+        with opened(source) as stream:
             yield Answer(stream, 0, os.fstat(stream.fileno()).st_size, False, None)
         return
     if not source.get("url"):
