@@ -9,6 +9,8 @@ Exported and applied again it changes nothing.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from .. import tree
@@ -147,9 +149,9 @@ def export(kind: Kind, xml: str) -> Exported:
 def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: str) -> Exported:
     """Move what has a field out of an element into a declaration."""
     found: Exported = {}
-    tags = set(tree.by_tag(node))
+    children = tree.by_tag(node)
     for field in fields:
-        if field.path is None or not _may_be_there(field.path, tags):
+        if field.path is None or not _may_be_there(field.path, node, children):
             continue
         value = _take_field(node, field, rules, join(above, field.path))
         if value is not None:
@@ -157,10 +159,19 @@ def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: st
     return found
 
 
-def _may_be_there(path: str, tags: set[str]) -> bool:
-    """Whether there can be anything at a path, by the tags of the children: most of some thousand options are not used."""
-    head = path.partition("/")[0].partition("[")[0]
-    return head in tags or head.startswith(("@", "."))
+@cache
+def _begin(path: str) -> tuple[str, str | None]:
+    """The first tag of a path, "" for the element itself, and the attribute, where it is that element's."""
+    where, attribute = tree.split(path)
+    head = "" if where == "." else where.partition("/")[0]
+    return head.partition("[")[0], attribute if where in (".", head) else None
+
+
+def _may_be_there(path: str, node: tree.Element, children: Mapping[str, list[tree.Element]]) -> bool:
+    """Whether there can be anything at a path, by the children: most of some thousand options are not used."""
+    tag, attribute = _begin(path)
+    found = children.get(tag, ()) if tag else (node,)
+    return bool(found) if attribute is None else any(attribute in child.attrib for child in found)
 
 
 def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
