@@ -145,12 +145,16 @@ def _finder(path: str) -> Any:
 
 def find(parent: Element, path: str) -> Element | None:
     """The first element at this path, or None."""
+    if path == ".":
+        return parent
     found = _finder(path)(parent)
     return found[0] if found else None
 
 
 def find_all(parent: Element, path: str) -> list[Element]:
     """All elements at this path."""
+    if path == ".":
+        return [parent]
     return list(_finder(path)(parent))
 
 

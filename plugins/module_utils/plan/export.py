@@ -9,8 +9,6 @@ Exported and applied again it changes nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from .. import tree
@@ -149,36 +147,48 @@ def export(kind: Kind, xml: str) -> Exported:
 def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: str) -> Exported:
     """Move what has a field out of an element into a declaration."""
     found: Exported = {}
-    children = tree.by_tag(node)
-    for field in fields:
-        if field.path is None or not _may_be_there(field.path, node, children):
-            continue
+    for field in _perhaps(node, fields):
         value = _take_field(node, field, rules, join(above, field.path))
         if value is not None:
             found[field.name] = value
     return found
 
 
-@cache
-def _begin(path: str) -> tuple[str, str | None]:
-    """The first tag of a path, "" for the element itself, and the attribute, where it is that element's."""
-    where, attribute = tree.split(path)
-    head = "" if where == "." else where.partition("/")[0]
-    return head.partition("[")[0], attribute if where in (".", head) else None
+def _perhaps(node: tree.Element, fields: tuple[Field, ...]) -> list[Field]:
+    """The fields of which there can be anything, by the attributes and the children: most of some thousand are not used."""
+    known = _INDEX.get(id(fields))
+    if known is None:
+        known = _INDEX[id(fields)] = (fields, _indexed(fields))
+    found = []
+    for tag, nodes in {"": [node], **tree.by_tag(node)}.items():
+        for place, attribute in known[1].get(tag, ()):
+            if attribute is None or any(attribute in child.attrib for child in nodes):
+                found.append(place)
+    return [fields[place] for place in sorted(found)]
 
 
-def _may_be_there(path: str, node: tree.Element, children: Mapping[str, list[tree.Element]]) -> bool:
-    """Whether there can be anything at a path, by the children: most of some thousand options are not used."""
-    tag, attribute = _begin(path)
-    found = children.get(tag, ()) if tag else (node,)
-    return bool(found) if attribute is None else any(attribute in child.attrib for child in found)
+# By table: the table, and for each tag the places of its fields whose paths begin with it, with the attribute of that
+# element that they end with. "" stands for the element itself.
+_INDEX: dict[int, tuple[tuple[Field, ...], dict[str, list[tuple[int, str | None]]]]] = {}
+
+
+def _indexed(fields: tuple[Field, ...]) -> dict[str, list[tuple[int, str | None]]]:
+    found: dict[str, list[tuple[int, str | None]]] = {}
+    for place, field in enumerate(fields):
+        if field.path is not None:
+            where, attribute = tree.split(field.path)
+            head = "" if where == "." else where.partition("/")[0]
+            own = attribute if where in (".", head) else None
+            found.setdefault(head.partition("[")[0], []).append((place, own))
+    return found
 
 
 def _take_field(node: tree.Element, field: Field, rules: Rules, at: str) -> Any:
     path = field.path or "."
     if field.type == "items":
         return _take_items(node, field, rules, at)
-    if field.type not in _OF_SEVERAL and len(tree.find_all(node, tree.split(path)[0])) > 1:
+    where = tree.split(path)[0]
+    if where != "." and field.type not in _OF_SEVERAL and len(tree.find_all(node, where)) > 1:
         return None  # An option says one of them, and what stays as XML would be taken for that one.
     if field.type == "dict":
         child = tree.find(node, path)
