@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -523,3 +526,30 @@ def test_a_run_like_the_one_before_is_not_planned_and_any_drift_is(
     assert number > 0
     assert [entry["name"] for entry in drifted.objects if entry["changed"]] == ["web7"]
     _run({"domains": [{"name": guest["name"], "state": "absent"} for guest in guests]})
+
+
+READ_TWICE = """
+from {package}.host.connection import Connection
+from {package}.host.read import Scope, read_host
+from {package}.unchanged import _digest
+names = frozenset(map(str, range(30)))
+disks = frozenset("/proc/self/cwd/" + name for name in names)
+scope = Scope(names, names, everything=True, machines=True, networks=names, snapshots=frozenset(["test"]), disks=disks)
+print(_digest(read_host(Connection("test:///default"), scope)))
+"""
+
+
+def test_a_host_reads_the_same_in_every_process() -> None:
+    """What is read has an order of its own, not that of hashes: else no run would be like the one before."""
+    script = READ_TWICE.format(package=converge.__name__.rpartition(".")[0])
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1

@@ -30,6 +30,10 @@ _OF_VOLUME = ("physical", "target/timestamps", "backingStore/timestamps")
 _STANDS_ON = re.compile(r"<source [^>]*(?:file|dev|volume)='(?:[^']*/)?([^'/]+)'")
 
 
+# How the devices begin that libvirt makes for guests.
+_OF_GUESTS = ("vnet", "macvtap")
+
+
 class Source(NamedTuple):
     """A declared checksum. plain: whether it is that of the volume's file itself, neither compressed nor converted."""
 
@@ -96,10 +100,10 @@ def read_host(connection: Connection, scope: Scope) -> Host:
             driver=driver,
             secrets=_asked(scope, scope.secrets, conn.listAllSecrets, lambda secret: _secret(secret, scope)),
             nwfilters=_asked(scope, scope.nwfilters, conn.listAllNWFilters, _nwfilter),
-            snapshots={name: _snapshots(conn, name) for name in scope.snapshots if name in domains},
+            snapshots={name: _snapshots(conn, name) for name in sorted(scope.snapshots) if name in domains},
             version=conn.getLibVersion() if scope.snapshots else 0,
             routes=read_routes() if scope.networks and connection.is_local and driver == "QEMU" else (),
-            links=_links(connection) if scope.networks and driver == "QEMU" else frozenset(),
+            links=_links(connection) if scope.networks and driver == "QEMU" else (),
             places=_places(domains, pools, scope) if scope.everything and connection.is_local else {},
         )
 
@@ -374,25 +378,26 @@ def _origin(path: str, source: Source | None, connection: Connection) -> Origin 
         return Origin(f"{algorithm}:{digest_of(file, algorithm)}", True, False)
 
 
-def _links(connection: Connection) -> frozenset[str]:
-    """The names of the host's network devices, without those of guests where another machine is asked."""
+def _links(connection: Connection) -> tuple[str, ...]:
+    """The names of the host's network devices, without those of guests."""
     if connection.is_local:
         try:
-            return frozenset(os.listdir("/sys/class/net"))
+            names = os.listdir("/sys/class/net")
         except OSError:
-            return frozenset()
+            return ()
+        return tuple(sorted(name for name in names if not name.startswith(_OF_GUESTS)))
     try:
         devices = connection.open.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)
     except libvirt.libvirtError:
-        return frozenset()  # A daemon without node devices.
-    names = set()
+        return ()  # A daemon without node devices.
+    found = set()
     for device in devices:
-        if not device.name().startswith(("net_vnet", "net_macvtap")):
+        if not device.name().removeprefix("net_").startswith(_OF_GUESTS):
             try:
-                names.add(tree.get(tree.only_read(device.XMLDesc(0)), "capability/interface") or "")
+                found.add(tree.get(tree.only_read(device.XMLDesc(0)), "capability/interface") or "")
             except libvirt.libvirtError:
                 continue  # It went in between.
-    return frozenset(names)
+    return tuple(sorted(found))
 
 
 def _places(domains: Mapping[str, Domain], pools: Mapping[str, Pool], scope: Scope) -> dict[str, str]:
@@ -405,7 +410,7 @@ def _places(domains: Mapping[str, Domain], pools: Mapping[str, Pool], scope: Sco
         paths |= {path for volume in known for path in (volume.path, volume.backing) if path}
         paths.add((tree.get(tree.only_read(pool.inactive), "target/path") or "").rstrip("/") + "/")
     names = paths | {path.rpartition("/")[0] for path in paths}
-    return {name: real for name in names if name and (real := os.path.realpath(name)) != name}
+    return {name: real for name in sorted(names) if name and (real := os.path.realpath(name)) != name}
 
 
 def read_routes(path: str = "/proc/net/route") -> tuple[Route, ...]:

@@ -166,7 +166,7 @@ class Host(NamedTuple):
     snapshots: Mapping[str, Mapping[str, Snapshot]] = {}
     version: int = 0
     routes: tuple[Route, ...] = ()
-    links: frozenset[str] = frozenset()
+    links: tuple[str, ...] = ()
     places: Mapping[str, str] = {}
 
     def place(self, path: str) -> str:

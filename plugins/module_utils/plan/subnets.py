@@ -83,7 +83,7 @@ def seized_bridge(root: tree.Element, site: Site) -> Iterator[str]:
     bridge = tree.get(root, "bridge/@name")
     running = (tree.only_read(network.live) for network in site.host.networks.values() if network.live)
     networks = {tree.get(other, "bridge/@name") for other in running if has_own_bridge(other)}
-    if bridge in site.host.links - networks and has_own_bridge(root):
+    if bridge in site.host.links and bridge not in networks and has_own_bridge(root):
         yield (
             f"bridge {bridge} is a device that the host has already, and libvirt would take it away. For guests on a bridge of the"
             " host declare forward: {mode: bridge}; else give this network's bridge another name"

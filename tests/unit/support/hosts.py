@@ -76,7 +76,7 @@ def host_of(described: Mapping[str, Any]) -> Host:
         },
         version=described.get("version", 11_003_000),
         routes=tuple(Route(*route) for route in described.get("routes", ())),
-        links=frozenset(described.get("links", ())),
+        links=tuple(described.get("links", ())),
         places=described.get("places", {}),
     )
 
