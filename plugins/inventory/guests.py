@@ -197,8 +197,17 @@ IS_MARKED = hasattr(template, "trust_as_template")
 
 
 def untrusted(value: Any) -> Any:
-    """A value of the hypervisor's, which is never taken for a template."""
-    return value if IS_MARKED else wrap_var(value)
+    """A value of the hypervisor's, which is never taken for a template.
+
+    What cannot be one is left as it is: ansible-inventory writes what is marked as a mapping, even as the name of a host in a group.
+    """
+    if IS_MARKED:
+        return value
+    if isinstance(value, dict):
+        return {key: untrusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [untrusted(item) for item in value]
+    return wrap_var(value) if isinstance(value, str) and "{" in value else value
 
 
 def trusted(expression: str) -> Any:

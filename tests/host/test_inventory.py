@@ -60,10 +60,19 @@ def node(path: Path, names: list[str], salt: int = 0) -> str:
 
 def inventory(folder: Path, name: str = "a.guests.yml", env: dict[str, str] | None = None, **options: Any) -> Told:
     file = folder / name
-    (folder / "ansible.cfg").write_text("")
     file.write_text(yaml.safe_dump({"plugin": "kvmfleet.libvirt.guests", **options}))
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-inventory"), "-i", file, "--list", "--export"],
+    done = run(folder, ["ansible-inventory", "-i", str(file), "--list", "--export"], env)
+    told = json.loads(done.stdout) if done.stdout else {}
+    hosts = plain(told.pop("_meta", {}).get("hostvars", {}))
+    groups = {name: item["hosts"] for name, item in told.items() if "hosts" in item}
+    return Told(hosts, groups, done.stderr, done.returncode)
+
+
+def run(folder: Path, words: list[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """One of Ansible's programs, with a configuration that says nothing."""
+    (folder / "ansible.cfg").write_text("")
+    return subprocess.run(
+        [Path(sys.executable).with_name(words[0]), *words[1:]],
         env={
             **os.environ,
             "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
@@ -77,10 +86,6 @@ def inventory(folder: Path, name: str = "a.guests.yml", env: dict[str, str] | No
         check=False,
         timeout=120,
     )
-    told = json.loads(done.stdout) if done.stdout else {}
-    hosts = plain(told.pop("_meta", {}).get("hostvars", {}))
-    groups = {name: item["hosts"] for name, item in told.items() if "hosts" in item}
-    return Told(hosts, groups, done.stderr, done.returncode)
 
 
 def plain(value: Any) -> Any:
@@ -260,16 +265,19 @@ def test_a_slip_does_not_select_all_guests(tmp_path: Path, options: dict[str, An
 def test_a_graph_says_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "guests.yml"
     file.write_text(yaml.safe_dump({"plugin": "kvmfleet.libvirt.guests", "uris": [node(tmp_path / "n.xml", ["web"])]}))
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-inventory"), "-i", file, "--graph"],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible-collections"), "HOME": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(tmp_path, ["ansible-inventory", "-i", str(file), "--graph"])
     assert (done.returncode, done.stderr) == (0, "")
     assert "|  |--web" in done.stdout
+
+
+def test_an_expression_that_fails_is_told_where_it_is_to_be(tmp_path: Path) -> None:
+    uris = [node(tmp_path / "node.xml", ["one", "two"])]
+    for option in ({"compose": {"x": "kvmfleet.nowhere.name"}}, {"groups": {"g": "kvmfleet.nowhere.name"}}):
+        told = inventory(tmp_path, uris=uris, **option)
+        assert (sorted(told.hosts), told.error) == (["one", "two"], "")
+        strict = inventory(tmp_path, uris=uris, strict=True, **option)
+        assert strict.hosts == {}
+        assert "nowhere" in strict.error
 
 
 @pytest.mark.parametrize("content", ["", '{"a', "[[1]]", "null", '[["hv", [{"name": "web"}], null]]'])
@@ -299,6 +307,13 @@ def test_a_cache_answers_until_the_questions_change(tmp_path: Path) -> None:
     node(tmp_path / "node.xml", ["three"])
     again = inventory(tmp_path, env=env, uris=[uri])
     assert (again.error, again.hosts, again.groups) == ("", first.hosts, first.groups)
+    (tmp_path / "play.yml").write_text("[{hosts: all}]")
+    words = ["ansible-playbook", "-i", str(tmp_path / "a.guests.yml"), str(tmp_path / "play.yml")]
+    asked = run(tmp_path, [*words, "--list-hosts", "--flush-cache"], env)
+    assert asked.stdout.split()[-1] == "three"
+    node(tmp_path / "node.xml", ["four"])
+    assert list(inventory(tmp_path, env=env, uris=[uri]).hosts) == ["three"]
+    node(tmp_path / "node.xml", ["three"])
     assert list(inventory(tmp_path, env=env, uris=[uri], states=["running"]).hosts) == ["three"]
 
 

@@ -42,3 +42,10 @@ def test_neither_a_guests_name_nor_its_title_is_taken_for_a_template() -> None:
     templar = Templar(loader=DataLoader(), variables={**host.get_vars(), **host.get_magic_vars()})
     for expression in ("inventory_hostname", "kvmfleet.name", "kvmfleet.title", "kvmfleet.tags[0]"):
         assert templar.template(guests.trusted("{{ " + expression + " }}")) == NAME, expression
+
+
+def test_what_cannot_be_a_template_is_as_it_was() -> None:
+    """ansible-inventory of ansible-core before 2.19 writes what is marked as a mapping, which others do not read."""
+    told = guests.untrusted({"name": "web1", "tags": ["blue"], "memory": 1, "title": NAME})
+    assert [type(item) for item in (told["name"], *told["tags"], told["memory"])] == [str, str, int]
+    assert told["title"] == NAME
