@@ -94,19 +94,32 @@ def placed(
 ) -> dict[str, list[Any]]:
     """The guests of each host, as they were given; every host is there."""
     guests = list(guests)
+    if not all(isinstance(guest, Mapping) and guest.get("name") for guest in guests):
+        raise AnsibleFilterError("placed takes guests as they are declared, each with its name")
+    if isinstance(anti_affinity, str) or any(isinstance(group, (str, Mapping)) for group in anti_affinity):
+        raise AnsibleFilterError(
+            "placed: anti_affinity is a list of groups, each a list of names, such as [['db*'], ['web*']]"
+        )
     names = [guest["name"] for guest in guests]
     if len(set(names)) < len(names):
         raise AnsibleFilterError(
             f"placed: these names stand for several guests: {sorted({n for n in names if names.count(n) > 1})}"
         )
     needs = {guest["name"]: _size(guest, placement.Size(0, 0)) for guest in guests}
-    offers = hosts if isinstance(hosts, Mapping) else dict.fromkeys(hosts)
-    rooms = {str(name): _size(offer or {}, placement.UNLIMITED) for name, offer in offers.items()}
+    offers = hosts if isinstance(hosts, Mapping) else dict.fromkeys([hosts] if isinstance(hosts, str) else hosts)
+    rooms = {str(name): _room(str(name), offer or {}) for name, offer in offers.items()}
     try:
         found = placement.placed(needs, rooms, anti_affinity, current)
     except placement.NoRoom as error:
         raise AnsibleFilterError(f"placed: {error}") from None
     return {host: [guest for guest in guests if found[guest["name"]] == host] for host in rooms}
+
+
+def _room(host: str, offer: Any) -> placement.Size:
+    """What a host offers. A slip in a name would be a host without a limit."""
+    if not isinstance(offer, Mapping) or set(offer) - {"memory", "vcpus"}:
+        raise AnsibleFilterError(f"placed: host {host} offers memory and vcpus, or one of them, and not {offer!r}")
+    return _size(offer, placement.UNLIMITED)
 
 
 def _size(item: Mapping[str, Any], missing: placement.Size) -> placement.Size:

@@ -92,7 +92,9 @@ options:
     choices: [lease, agent, arp]
     default: [lease, agent, arp]
   address_timeout:
-    description: Seconds that the guests of one hypervisor have to tell their addresses, for each of V(agent) and V(arp). Those that have not by then have none.
+    description:
+      - Seconds that the guests of one hypervisor have to tell their addresses, for each of V(agent) and V(arp). Those that have not by then have none.
+      - Where some hang, the others are asked by more connections. C(-vv) says why guests have no addresses.
     type: float
     default: 5
   address_family:
@@ -356,6 +358,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return [Question(uri, self._wanted(), *more) for uri in uris]
 
     def _complain(self, uri: str, answer: Answer) -> None:
+        for note in answer.notes:
+            self.display.vv(f"{uri}: {note}")
         if answer.error is None:
             return
         message = f"{uri} was not asked for its guests: {answer.error}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
@@ -40,7 +41,8 @@ def rendered(declared: Mapping[str, Any], arch: str = "x86_64", kvm: bool = True
     plural = {kind.name: kind.plural for kind in KINDS}
     found: dict[str, dict[str, str]] = {}
     for item in plan.objects:
-        for step in item.steps:
+        # What is thought to be there gets no more than the addresses of guests.
+        for step in item.steps if item.previous is None else ():
             if step.verb == "define":
                 found.setdefault(plural[item.kind], {})[item.name] = step.args["xml"]
     return found
@@ -64,16 +66,14 @@ def _host(stack: Mapping[str, Any], arch: str, kvm: bool) -> Host:
         uri="",
         identity="",
         domains={},
-        networks={
-            name: Network(name, xml, xml, True)
-            for name in _networks(stack)
-            for xml in [f"<network><name>{name}</name></network>"]
-        },
+        networks={name: Network(name, xml, xml, True) for name, xml in _networks(stack).items()},
         pools={
             name: Pool(name, xml, xml, True, volumes)
             for name, volumes in pools.items()
             if name not in own
-            for xml in [f"<pool type='dir'><name>{name}</name><target><path>{_folder(name)}</path></target></pool>"]
+            for xml in [
+                f"<pool type='dir'><name>{escape(name)}</name><target><path>{escape(_folder(name))}</path></target></pool>"
+            ]
         },
         machines={},
         kvm=kvm,
@@ -92,8 +92,11 @@ def _storage(stack: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     yield "default", None
     for item in stack["volumes"]:
         yield item["pool"], None
-        yield item.get("backing_pool") or item["pool"], item.get("backing")
-        yield item["pool"], item.get("clone")
+        for pool, name in (
+            (item.get("backing_pool") or item["pool"], item.get("backing")),
+            (item["pool"], item.get("clone")),
+        ):
+            yield pool, name if (pool, name) not in made else None
     for guest in stack["domains"]:
         yield (guest.get("cloud_init") or {}).get("pool") or "default", None
         for disk in guest.get("disks") or []:
@@ -103,11 +106,20 @@ def _storage(stack: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
                 yield pool, name if name and "/" not in name and (pool, name) not in made else None
 
 
-def _networks(stack: Mapping[str, Any]) -> set[str]:
+def _networks(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Networks that guests are on and the stack does not declare, with blocks for the addresses that these guests are to have."""
     own = {item["name"] for item in stack["networks"]}
+    blocks: dict[str, set[str]] = {}
+    for guest in stack["domains"]:
+        for interface in guest.get("interfaces") or []:
+            if interface.get("network") and interface["network"] not in own:
+                address = interface.get("address") or ""
+                blocks.setdefault(interface["network"], set()).update(
+                    [address.rpartition(".")[0]] if "." in address else []
+                )
     return {
-        interface["network"]
-        for guest in stack["domains"]
-        for interface in guest.get("interfaces") or []
-        if interface.get("network") and interface["network"] not in own
+        name: f"<network><name>{escape(name)}</name>"
+        + "".join(f"<ip address='{escape(block)}.0' prefix='24'/>" for block in sorted(found))
+        + "</network>"
+        for name, found in blocks.items()
     }

@@ -13,9 +13,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import queue
 import signal
-import threading
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
@@ -25,11 +23,9 @@ from ansible_collections.kvmfleet.libvirt.plugins.module_utils.agent import Refu
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.agent import GuestAgent
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import STATES
 
+from .asking import Ask, told_by_each
 from .found import Guest, Lease, Wanted, addresses, guest_of, is_wanted, leased
 from .hypervisor import libvirt
-
-# libvirt's daemon works on five requests of a client at once (max_client_requests); one is left for others.
-AT_ONCE = 4
 
 
 class Question(NamedTuple):
@@ -46,12 +42,13 @@ class Question(NamedTuple):
 
 class Answer(NamedTuple):
     """What a hypervisor told. host: its own name. guests: all of them; addresses only of those that are wanted.
-    error: why there is no answer, None when there is one.
+    error: why there is no answer, None when there is one. notes: why guests have no addresses, for who asks.
     """
 
     host: str
     guests: list[Guest]
     error: str | None
+    notes: tuple[str, ...] = ()
 
 
 def survey(questions: list[Question], at_once: int) -> list[Answer]:
@@ -131,13 +128,14 @@ def _guests(question: Question) -> Answer:
         guests.append(guest)
         domains[guest["uuid"]] = domain
     running = [guest for guest in guests if guest["state"] == "running" and is_wanted(guest, question.wanted)]
+    notes: list[str] = []
     for source in question.sources:
         lacking = [guest for guest in running if not guest["addresses"]]
         if lacking and source == "lease":
             _take_leases(opened, lacking)
         elif lacking:
-            _ask_each(lacking, domains, source, question.address_timeout)
-    return Answer(opened.getHostname(), guests, None)
+            notes += _ask_each(question.uri, lacking, domains, source, question.address_timeout)
+    return Answer(opened.getHostname(), guests, None, tuple(notes))
 
 
 def _states(opened: Any) -> list[tuple[Any, str]]:
@@ -167,42 +165,30 @@ def _take_leases(opened: Any, guests: list[Guest]) -> None:
         guest["addresses"] = leased(guest, [one for part in guest["interfaces"] for one in told.get(part["mac"], ())])
 
 
-def _ask_each(guests: list[Guest], domains: Mapping[str, Any], source: str, timeout: float) -> None:
-    """Addresses asked guest by guest, some at once; what has not come in time is left out."""
-    # Agents that hang leave time for others: those that wait behind them.
-    ask = functools.partial(_by_agent, seconds=max(1, int(timeout / 2))) if source == "agent" else _by_neighbours
+def _ask_each(uri: str, guests: list[Guest], domains: Mapping[str, Any], source: str, timeout: float) -> list[str]:
+    """Addresses asked guest by guest, some at once; what has not come in time is left out. What went wrong, in sentences."""
+    ask = functools.partial(_by_agent, seconds=max(1, int(timeout))) if source == "agent" else _by_neighbours
     # Asking an agent that is not there costs its time-out.
-    asked = [guest for guest in guests if source != "agent" or guest["agent"]]
-    work: queue.SimpleQueue[Guest] = queue.SimpleQueue()
-    for guest in asked:
-        work.put(guest)
-    found: queue.SimpleQueue[tuple[Guest, list[dict[str, str]]]] = queue.SimpleQueue()
+    asked = {guest["uuid"]: guest for guest in guests if source != "agent" or guest["agent"]}
 
-    def serve() -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                guest = work.get_nowait()
-                found.put((guest, addresses(guest, ask(domains[guest["uuid"]]), source)))
+    def begin() -> Ask:
+        opened = libvirt.open(uri)
+        return lambda uuid: ask(opened.lookupByUUIDString(uuid))
 
-    for _number in range(min(AT_ONCE, len(asked))):
-        threading.Thread(target=serve, daemon=True).start()
-    end = time.monotonic() + timeout
-    with contextlib.suppress(queue.Empty):
-        for _guest in asked:
-            guest, told = found.get(timeout=max(0.0, end - time.monotonic()))
-            guest["addresses"] = told
+    fails = (Refused, Unreachable, libvirt.libvirtError)
+    told = told_by_each(list(asked), lambda uuid: ask(domains[uuid]), begin, timeout, fails)
+    for uuid, answer in told.answers.items():
+        asked[uuid]["addresses"] = addresses(asked[uuid], answer, source)
+    failed: dict[str, list[str]] = {}
+    for uuid, reason in told.reasons.items():
+        failed.setdefault(reason, []).append(asked[uuid]["name"])
+    return [f"no address by {source} of {', '.join(sorted(names))}: {reason}" for reason, names in failed.items()]
 
 
 def _by_agent(domain: Any, seconds: int) -> list[tuple[str, str]]:
-    try:
-        return GuestAgent(domain, seconds).addresses()
-    except (Refused, Unreachable):
-        return []
+    return GuestAgent(domain, seconds).addresses()
 
 
 def _by_neighbours(domain: Any) -> list[tuple[str, str]]:
-    try:
-        told = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP, 0)
-    except libvirt.libvirtError:
-        return []
+    told = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP, 0)
     return [(item["hwaddr"], part["addr"]) for item in told.values() if item["hwaddr"] for part in item["addrs"] or []]

@@ -61,7 +61,7 @@ def test_commands_and_files_of_any_size(
     host.run("domain", name=name, **tiny, state="running", wait_for=READY)
     uri = reach(host, monkeypatch, tmp_path)
     script = tmp_path / "script.sh"
-    script.write_text('#!/bin/sh\necho "$1 $(id -u)"\n')
+    script.write_text('#!/bin/sh\necho "$1 $(id -u) $WORDS"\n')
     (status, first), (_status, large), (_third, ran) = play(
         host,
         # It has no table of users, which says where root's home is.
@@ -69,12 +69,12 @@ def test_commands_and_files_of_any_size(
         name,
         {"ansible.builtin.raw": "echo out; echo err >&2; pwd; exit 3"},
         {"ansible.builtin.raw": "head -c 9000000 /dev/zero | tr '\\0' x; echo err >&2"},
-        {"ansible.builtin.script": f"{script} given"},
+        {"ansible.builtin.script": f"{script} given", "environment": {"WORDS": "of the task"}},
     )
     assert status == "failed"
     assert (first["rc"], first["stdout_lines"], first["stderr_lines"]) == (3, ["out", "/root"], ["err"])
     assert (large["stdout"] == "x" * 9_000_000, large["stderr_lines"]) == (True, ["err"])
-    assert ran["stdout_lines"] == ["given 0"]
+    assert ran["stdout_lines"] == ["given 0 of the task"]
     done = subprocess.run(
         [sys.executable, "-c", MOVE, uri, name, host.scratch, tmp_path],
         capture_output=True,
@@ -178,13 +178,14 @@ def test_an_agent_that_hangs_and_a_guest_that_reboots_under_a_command(
     found = tmp_path / "guests.yml"
     found.write_text(yaml.safe_dump({"plugin": "kvmfleet.libvirt.guests", "uris": [uri], "names": [name]}))
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-inventory"), "-i", found, "--host", name],
-        env=environment(tmp_path / "record"),
+        [Path(sys.executable).with_name("ansible-inventory"), "-i", found, "--host", name, "-vv"],
+        env={**environment(tmp_path / "record"), "ANSIBLE_VERBOSE_TO_STDERR": "true"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (json.loads(done.stdout)["kvmfleet"]["addresses"], done.stderr) == ([], "")
+    assert json.loads(done.stdout)["kvmfleet"]["addresses"] == []
+    assert f"{uri}: no address by agent of {name}: " in done.stderr
     (late,) = host.play(Task("domain", {"name": name, "state": "running", "wait_for": {"address": True, "timeout": 8}}))
     assert f"guest {name} has no address after 8 s" in late.msg
     assert "its agent does not answer" in late.msg

@@ -144,7 +144,7 @@ def test_adopt(examples: Examples, name: str, net: str) -> None:
 
 
 def test_kubernetes_nodes(examples: Examples, name: str, pool: str) -> None:
-    """Every node is there with its disks and its seed."""
+    """Every node is there with its disks and its seed. The second run finds them where they are."""
     host = examples.host
     host.virsh(f"vol-create-as {pool} base.qcow2 4M --format qcow2")
     own = {"cluster": name, "pool": pool, "image": "base.qcow2", "state": "present", "bridge": "br0"}

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.kvmfleet.libvirt.plugins.filter import kvmfleet
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.stack import plan_stack
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND
+from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import Case, cases, outcome
 
 FOLDER = Path(__file__).resolve().parents[2] / "plugins" / "filter"
 
@@ -79,6 +84,23 @@ def test_what_cannot_be_placed_is_an_error() -> None:
         kvmfleet.placed([{"name": "a"}, {"name": "a"}], ["h"])
 
 
+@pytest.mark.parametrize(
+    ("guests", "hosts", "apart", "told"),
+    [
+        ([{"name": "a"}], {"h": {"memroy": "1 GiB"}}, [], "host h offers memory and vcpus, or one of them, and not"),
+        ([{"name": "a"}], {"h": 4}, [], "host h offers memory and vcpus"),
+        ([{"name": "a"}], {"h": {"memory": "lots"}}, [], "'lots' is not a size"),
+        ([{"name": "a"}], ["h"], ["db*"], "anti_affinity is a list of groups"),
+        ([{"name": "a"}], ["h"], "db*", "anti_affinity is a list of groups"),
+        ([{"memory": "1 GiB"}], ["h"], [], "each with its name"),
+        (["a"], ["h"], [], "each with its name"),
+    ],
+)
+def test_a_slip_places_nothing(guests: Any, hosts: Any, apart: Any, told: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=told):
+        kvmfleet.placed(guests, hosts, apart)
+
+
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDGs8"
 
 
@@ -142,3 +164,29 @@ def test_a_stack_as_xml() -> None:
 def test_a_wrong_stack_has_no_xml(stack: object, told: str) -> None:
     with pytest.raises(AnsibleFilterError, match=told):
         kvmfleet.stack_xml(stack)
+
+
+def _new(case: Case) -> bool:
+    """Whether a case is about what is not there yet, on the usual host."""
+    there = any((case.folder / name).exists() for name in ("host.yml", "current.xml"))
+    return case.kind in ("domain", "network", "stack") and not there and "problems" not in outcome(case)[0]
+
+
+# What a host alone decides: UUIDs, MAC addresses and the name of the machine type.
+OF_A_HOST = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|52:54(:[0-9a-f]{2}){4}|machine=\"[^\"]*\"")
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if _new(case)], ids=lambda case: case.id)
+def test_a_stack_as_xml_is_what_would_be_defined(case: Case) -> None:
+    declared = case.written if case.kind == "stack" else {KIND[case.kind].plural: [case.written]}
+    told = kvmfleet.stack_xml(declared, arch=case.host.arch, kvm=case.host.kvm)
+    defined = {
+        (KIND[item.kind].plural, item.name): step.args["xml"]
+        for item in plan_stack(case.stack, case.host).objects
+        for step in item.steps
+        if step.verb == "define" and item.previous is None
+    }
+    found = {(kind, name): text for kind, items in told.items() for name, text in items.items()}
+    assert {key: OF_A_HOST.sub("", text) for key, text in found.items()} == {
+        key: OF_A_HOST.sub("", text) for key, text in defined.items()
+    }
