@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -56,8 +57,40 @@ class Module(AnsibleModule):  # type: ignore[misc]
     def fail_json(self, msg: str, **answer: Any) -> None:
         """Fail with the options masked, and without the names of all of them where one is unknown."""
         msg = shorter(msg)
+        if _SHAPE.search(msg):
+            msg = next(misshapen(self._given or self.params, self._fields), msg)
         answer.setdefault("invocation", self.invocation())
         super().fail_json(msg, **answer)
+
+
+# AnsibleModule's words for a value that is no mapping or list, which may not tell of which option (parameters.py in
+# ansible.module_utils.common).
+_SHAPE = re.compile(r"^dictionary requested|convert to (?:list|dict)|must be a list, not|cannot be converted to a dict")
+
+
+def misshapen(given: Any, fields: tuple[Field, ...], path: str = "") -> Iterator[str]:
+    """What has to be a mapping or a list of them and is not, in sentences without the value, which may be a secret."""
+    for field in fields:
+        values = [given[name] for name in (field.name, *field.aliases) if given.get(name) is not None]
+        if not values or not field.fields:
+            continue
+        where, value = path + field.name, values[0]
+        if field.type == "items" and not isinstance(value, (list, str)):
+            yield f"{where} has to be a list of mappings, not {_shape(value)}"
+            continue
+        items = value if isinstance(value, list) else [value]
+        for number, item in enumerate(items):
+            at = f"{where}[{number}]" if field.type == "items" else where
+            if isinstance(item, Mapping):
+                yield from misshapen(item, field.fields, at + ".")
+            elif not isinstance(item, str) or not ("=" in item or item.lstrip().startswith("{")):
+                options = ", ".join(one.name for one in field.fields[:3])
+                yield f"{at} has to be a mapping (of {options} and so on), not {_shape(item)}"
+
+
+def _shape(value: Any) -> str:
+    shapes = {str: "a text", bool: "a boolean", Mapping: "a mapping", list: "a list", (int, float): "a number"}
+    return next((word for kind, word in shapes.items() if isinstance(value, kind)), "nothing")  # type: ignore[arg-type]
 
 
 # AnsibleModule's words for an option that is none (ansible.module_utils.common.arg_spec, errors.UnsupportedError).

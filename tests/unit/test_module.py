@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.module import shorter
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.module import misshapen, shorter
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.field import argument_spec, needed_spec
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND, STACK
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.cases import cases
@@ -32,6 +32,35 @@ ALL = "Supported parameters include: memory, name, vcpu_current, vcpus, xml (gue
 )
 def test_an_unknown_option_is_told_with_those_that_it_may_be_meant_for(names: str, said: str) -> None:
     assert shorter(f"Unsupported parameters for (k.l.domain) module: {names}. {ALL}").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"domains": {"name": "x"}}, "domains has to be a list of mappings, not a mapping"),
+        ({"domains": ["x"]}, "domains[0] has to be a mapping (of "),
+        ({"domains": [{"name": "x"}, None]}, "domains[1] has to be a mapping (of "),
+        (
+            {"domains": [{"name": "x", "disks": {"target": "vda"}}]},
+            "domains[0].disks has to be a list of mappings, not a ",
+        ),
+        (
+            {"networks": [{"name": "x", "forward": "nat"}]},
+            "networks[0].forward has to be a mapping (of mode, dev, interfaces",
+        ),
+        (
+            {"networks": [{"name": "x", "forward": True}]},
+            "networks[0].forward has to be a mapping (of mode, dev, interfaces",
+        ),
+    ],
+)
+def test_what_is_no_mapping_is_told_by_its_place(given: Any, said: str) -> None:
+    assert next(misshapen(given, STACK)).startswith(said)
+
+
+@pytest.mark.parametrize("text", ['{"mode": "nat"}', "mode=nat", {"mode": "nat"}, None])
+def test_what_is_a_mapping_is_none_of_that(text: Any) -> None:
+    assert list(misshapen({"networks": [{"name": "x", "forward": text}]}, STACK)) == []
 
 
 def test_other_messages_stay() -> None:

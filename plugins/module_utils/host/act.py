@@ -45,9 +45,19 @@ def perform(connection: Connection, item: ObjectPlan, step: Step) -> str | None:
                 thing = _look_up(connection, item.kind, step.args.get("called", item.name), step.verb)
                 return verb(connection, thing, step.args)
         except HypervisorError as error:
+            if _was_started(connection, item, step, error):
+                return None
             if not error.is_passing or time.monotonic() > end:
                 raise
         time.sleep(0.2)
+
+
+def _was_started(connection: Connection, item: ObjectPlan, step: Step, error: HypervisorError) -> bool:
+    """Whether a start failed because somebody else had started it by then."""
+    if step.verb != "start" or error.code != "VIR_ERR_OPERATION_INVALID":
+        return False
+    with connection.speaking_of(f"{item.kind} {item.name}: {step.words}"):
+        return bool(_look_up(connection, item.kind, step.args.get("called", item.name), step.verb).isActive())
 
 
 def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:
