@@ -103,6 +103,11 @@ def test_a_failed_step_is_the_last_one(connection: Connection) -> None:
     assert results[("domain", "bad")].done is False
 
 
+def test_what_somebody_else_started_is_started(connection: Connection) -> None:
+    results = apply_plan(connection, Plan((_guest("a", START, START),)), 5, stop=True)
+    assert results[("domain", "a")].error is None
+
+
 def test_what_may_wait_is_no_error(connection: Connection) -> None:
     attach = Step(
         "attach", {"xml": "<rng model='virtio'/>", "path": "devices/rng", "key": "0"}, "attach rng 0", may_wait=True

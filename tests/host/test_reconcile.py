@@ -265,6 +265,9 @@ def test_a_uri_that_is_none() -> None:
         Connection("nonsense:///x")
 
 
+BLOCK = "<ip address='10.0.0.1' prefix='24'/>"
+
+
 @pytest.mark.parametrize(
     ("kind", "xml", "wrong"),
     [
@@ -272,6 +275,16 @@ def test_a_uri_that_is_none() -> None:
         ("domain", "<domain type='kvm'><name>a</name><vcpu>no</vcpu></domain>", True),
         ("network", "<network><name>a</name></network>", False),
         ("network", "<network><name>a</name><ip address='x'/></network>", True),
+        (
+            "network",
+            f"<network><name>default</name>{BLOCK}<route address='10.9.0.0' prefix='16' gateway='10.0.0.2'/></network>",
+            False,
+        ),
+        (
+            "network",
+            f"<network><name>default</name>{BLOCK}<route address='10.9.0.0' prefix='16' gateway='10.1.0.2'/></network>",
+            True,
+        ),
     ],
 )
 def test_schemas(kind: str, xml: str, wrong: bool) -> None:

@@ -54,7 +54,7 @@ def perform(connection: Connection, item: ObjectPlan, step: Step) -> str | None:
 
 def _was_started(connection: Connection, item: ObjectPlan, step: Step, error: HypervisorError) -> bool:
     """Whether a start failed because somebody else had started it by then."""
-    if step.verb != "start" or error.code != "VIR_ERR_OPERATION_INVALID":
+    if step.verb != "start" or error.code not in ("VIR_ERR_OPERATION_INVALID", "VIR_ERR_INTERNAL_ERROR"):
         return False
     with connection.speaking_of(f"{item.kind} {item.name}: {step.words}"):
         return bool(_look_up(connection, item.kind, step.args.get("called", item.name), step.verb).isActive())

@@ -28,6 +28,7 @@ HINTS = {
     "VIR_ERR_NO_CONNECT": "is the libvirt daemon running on this host, and is the uri right?",
     "VIR_ERR_SYSTEM_ERROR": "is the libvirt daemon running on this host?",
     "VIR_ERR_AUTH_FAILED": "may this user speak to libvirt? Membership of the group libvirt, or become, gives that",
+    "VIR_ERR_AUTH_UNAVAILABLE": "may this user speak to libvirt? Membership of the group libvirt, or become, gives that",
     "VIR_ERR_ACCESS_DENIED": "may this user do that? Membership of the group libvirt, or become, gives that",
     "VIR_ERR_NO_SUPPORT": "this driver or release of libvirt cannot do that",
     "VIR_ERR_XML_DETAIL": "the XML is not what libvirt expects at the place that its message names",

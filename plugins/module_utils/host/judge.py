@@ -1,7 +1,7 @@
 # Copyright (c) 2026, kvmfleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What libvirt's schemas say of a definition, asked before anything is written."""
+"""What libvirt's schemas, and its parser, say of a definition, asked before anything is written."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import json
 import os
 import select
 import signal
+import tempfile
 import time
 from typing import Any, NoReturn
 
 from .. import tree
 from ..spec.kinds import KIND
+from .connection import libvirt
 
 # libvirt's own packages carry the schemas (libvirt0 on Debian, libvirt-libs on Fedora).
 DIRECTORY = "/usr/share/libvirt/schemas"
@@ -60,14 +62,16 @@ def _judge(definitions: list[tuple[str, str, str | None]], reader: int, writer: 
 
 
 class Judge:
-    """libvirt's schemas as a judge of definitions.
+    """libvirt's schemas as a judge of definitions, and of networks its parser as well, by a driver that is a part of its library
+    and has nothing to do with this host.
 
-    QEMU's driver would be a better one (virConnectDomainXMLToNative), but it judges whether a guest could be started here
+    For guests, QEMU's driver would be a better one (virConnectDomainXMLToNative), but it judges whether a guest could be started here
     and now, and in libvirt 11.3 some definitions make the daemon crash in it.
     """
 
     def __init__(self) -> None:
         self._schemas: dict[str, Any] = {}
+        self._driver: Any = None
 
     def complaints(self, kind: str, xml: str, before: str | None) -> list[str]:
         """What is wrong with a definition, at most three sentences. before: the definition as it was, None when new.
@@ -76,13 +80,30 @@ class Judge:
         """
         schema = self._schema(KIND[kind].schema)
         if schema is None or schema.validate(tree.parse(xml)):
-            return []
+            told = self._parsed(xml) if kind == "network" else None
+            return [told] if told and (before is None or not self._parsed(before)) else []
         found = list(dict.fromkeys(_sentence(entry) for entry in schema.error_log))
         if before is not None and not schema.validate(tree.parse(before)):
             return []
         place = _place(schema, tree.parse(xml))
         telling = [text for text in found if "failed to validate content" not in text and "interleave" not in text]
         return ([place] if place else telling or found)[:3]
+
+    def _parsed(self, xml: str) -> str | None:
+        """What libvirt's parser has against a network; nothing where its library was built without the driver that is asked."""
+        try:
+            if self._driver is None:
+                with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+                    file.write("<node/>")
+                    file.flush()
+                    self._driver = libvirt.open(f"test://{file.name}")
+        except libvirt.libvirtError:
+            return None
+        try:
+            self._driver.networkDefineXML(xml).undefine()
+        except libvirt.libvirtError as error:
+            return f"libvirt: {error.get_error_message()}"
+        return None
 
     def _schema(self, name: str) -> Any:
         path = os.path.join(DIRECTORY, name)

@@ -22,8 +22,16 @@ from .overlay import ABSENT, Edit
 from .plan import Change, ObjectPlan, Step
 from .reservations import reserve
 from .site import Reservation, Site, subnet_of
-from .subnets import collisions, misfits, seized_bridge
+from .subnets import collisions, has_own_bridge, misfits, seized_bridge
 from .updates import as_it_runs, live_updates
+
+# What libvirt says of a bridge that it makes, and refuses to hear of another one.
+_OF_OWN_BRIDGE = {
+    "mac": "mac/@address",
+    "bridge.stp": "bridge/@stp",
+    "bridge.delay": "bridge/@delay",
+    "bridge.zone": "bridge/@zone",
+}
 
 
 def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPlan:
@@ -151,6 +159,9 @@ def _straighten(root: tree.Element) -> None:
     first = None if forward is None else tree.find(forward, "interface")
     if first is not None and forward.get("dev") != first.get("dev"):
         forward.attrib.pop("dev", None)
+    if not has_own_bridge(root):
+        for path in _OF_OWN_BRIDGE.values():  # They were those of the bridge that libvirt made.
+            tree.erase(root, path)
     for node in root.iter("vlan"):
         if node.get("trunk") == "no":
             del node.attrib["trunk"]
@@ -188,6 +199,16 @@ def _misplaced(root: tree.Element, declared: tree.Element) -> list[str]:
     mode = tree.get(root, "forward/@mode")
     if mode in ("nat", "route", "open") and len(tree.find_all(root, "forward/interface")) > 1:
         found.append(f"forward.interfaces holds several devices; the mode {mode} takes one")
+    if not has_own_bridge(root):
+        words = {"ip": "ips", "domain": "domain", "dns/host": "dns", "dns/txt": "dns", "dns/srv": "dns"}
+        strange = {word for path, word in words.items() if tree.find_all(root, path)}
+        strange |= {word for word, path in _OF_OWN_BRIDGE.items() if tree.get(declared, path)}
+        found += [
+            f"{word} is for networks with a bridge of their own, not for the mode {mode}" for word in sorted(strange)
+        ]
+    default = [node.get("name") or "" for node in tree.find_all(root, "portgroup") if node.get("default") == "yes"]
+    if len(default) > 1:
+        found.append(f"portgroups {' and '.join(default)} are both default")
     for node in tree.find_all(root, "route"):
         address, mask = node.get("address"), node.get("prefix") or node.get("netmask")
         try:
