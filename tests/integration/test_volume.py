@@ -306,14 +306,20 @@ def test_content_of_a_file_of_the_control_machine(host: Host, pool: str, name: s
 
 
 def test_a_volume_is_uploaded_to_another_host_with_its_holes(host: Host, pool: str, name: str) -> None:
-    """The module's machine is not the hypervisor's: its content goes through libvirt."""
+    """The module's machine is not the hypervisor's: its content goes through libvirt, which would like to convert an image."""
     remote = {"uri": f"qemu+ssh://root@{host.name}/system"}
     host.sh(f"printf begin > {AREA}/{name}-from.raw && truncate -s 64M {AREA}/{name}-from.raw")
     host.sh(f"printf end | dd status=none conv=notrunc of={AREA}/{name}-from.raw bs=1 seek=40M")
-    source = {"file": f"{AREA}/{name}-from.raw"}
-    (made, again) = host.play(*[Task("volume", {"name": "a.raw", "pool": pool, "source": source, **remote})] * 2)
+    host.sh(f"qemu-img convert -O qcow2 {AREA}/{name}-from.raw {AREA}/{name}-from.qcow2")
+    ends = {"a": "raw", "b": "qcow2", "c": "qcow2"}
+    volumes = [
+        {"name": f"{one}.{end}", "pool": pool, "source": {"file": f"{AREA}/{name}-from.{end}"}}
+        for one, end in ends.items()
+    ]
+    (made, again) = host.play(*[Task("stack", {"volumes": volumes, **remote})] * 2)
     assert (made.failed, made.changed, again.changed) == (False, True, False), made.data
-    assert host.sh(f"cmp {AREA}/{name}-from.raw {AREA}/{name}/a.raw && echo same").strip() == "same"
+    for one, end in ends.items():
+        host.sh(f"cmp {AREA}/{name}-from.{end} {AREA}/{name}/{one}.{end}")
     assert int(host.sh(f"stat -c %b {AREA}/{name}/a.raw")) * 512 < 4 << 20
 
 

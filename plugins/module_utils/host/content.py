@@ -34,6 +34,8 @@ _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 _ASIDE = ".made"
 # Seconds after which nobody writes to a file any more that does not grow.
 _ABANDONED = 86400
+# Bytes in which libvirt finds out the format of a file (storage_file_probe.c); the last ones, an ISO image's, are at 32769.
+_HEAD = 1 << 16
 # Bytes of a name beside which there is room for what tells one such file from another.
 _LONG = 190
 
@@ -343,10 +345,9 @@ def _forget(path: str) -> None:
 
 def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO[bytes]) -> None:
     name = args["name"]
-    part.seek(0, os.SEEK_END)
-    length = part.tell()
-    part.seek(0)
-    # libvirt renames no volume. Where volumes are files, a copy that the hypervisor makes by itself is next to it.
+    length = part.seek(0, os.SEEK_END)
+    # libvirt renames no volume. Where volumes are files, a copy that the hypervisor makes by itself is next to it. Its head comes
+    # last: libvirt looks at a file whenever one was sent, and then it would not copy an image but convert it.
     is_file = tree.parse(pool.XMLDesc(0)).get("type") in DIRECTORY_POOLS
     aside = f".{name}.part" if is_file else name
     root = tree.element("volume")
@@ -359,30 +360,51 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
     tree.put(root, "target/format/@type", "raw")
     for left in {aside, name} if args.get("replace") and not is_file else {aside} - {name}:
         _delete_existing(pool, left)
-    volume = pool.createXML(tree.text_of(root), 0)
-    stream = connection.open.newStream(0)
-    fd = part.fileno()
-    os.lseek(fd, 0, os.SEEK_SET)
+    head = os.pread(part.fileno(), _HEAD, 0) if is_file else b""
+    made = [pool.createXML(tree.text_of(root), 0)]
     try:
-        volume.upload(stream, 0, length, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
-        with metered(f"to volume {pool.name()}/{name}", length) as through:
-
-            def send(_stream: Any, count: int, source: int) -> bytes:
-                through(os.lseek(source, 0, os.SEEK_CUR))
-                return os.read(source, count)
-
-            stream.sparseSendAll(send, _section, _skip, fd)
-        stream.finish()
+        _send(connection, made[0], part, len(head), length)
         if is_file:
             if args.get("replace"):
                 _delete_existing(pool, name)
             root.find("name").text = name
-            copied(pool, root, volume)
-            volume.delete(0)
+            made.insert(0, copied(pool, root, made[0]))
+            _send_head(connection, made[0], head)
+            made.pop().delete(0)
     except BaseException:
-        volume.delete(0)
+        for volume in made:
+            volume.delete(0)
         raise
     refresh(pool)
+
+
+def _send(connection: Connection, volume: Any, part: IO[bytes], begin: int, length: int) -> None:
+    """Send what a file of this length has from a place on to the same place of a volume, without its holes."""
+    if begin == length:
+        return
+    stream = connection.open.newStream(0)
+    fd = part.fileno()
+    os.lseek(fd, begin, os.SEEK_SET)
+    volume.upload(stream, begin, length - begin, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+    with metered(f"to volume {volume.name()}", length) as through:
+
+        def send(_stream: Any, count: int, source: int) -> bytes:
+            through(os.lseek(source, 0, os.SEEK_CUR))
+            return os.read(source, count)
+
+        stream.sparseSendAll(send, _section, _skip, fd)
+    stream.finish()
+
+
+def _send_head(connection: Connection, volume: Any, head: bytes) -> None:
+    """Send the first bytes of a volume that has zeros there. A stream with holes would cut off what is behind its last one."""
+    if not head.strip(b"\0"):
+        return
+    stream = connection.open.newStream(0)
+    volume.upload(stream, 0, len(head), 0)
+    while head:
+        head = head[stream.send(head) :]
+    stream.finish()
 
 
 def copied(pool: Any, root: tree.Element, volume: Any, flags: int = 0) -> Any:
