@@ -97,6 +97,7 @@ def test_everything_about_a_guest_from_the_control_machine(
     assert (tmp_path / "back.raw").read_bytes() == image.read_bytes()
 
 
+@pytest.mark.both
 def test_an_upload_onto_a_full_disk_leaves_nothing(
     host: Host, here: Here, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -306,7 +306,7 @@ def test_content_of_a_file_of_the_control_machine(host: Host, pool: str, name: s
 
 
 def test_a_volume_is_uploaded_to_another_host_with_its_holes(host: Host, pool: str, name: str) -> None:
-    """The module's machine is not the hypervisor's: its content goes through libvirt, which would like to convert an image."""
+    """The module's machine is not the hypervisor's: content goes by libvirt, which would convert it."""
     remote = {"uri": f"qemu+ssh://root@{host.name}/system"}
     host.sh(f"printf begin > {AREA}/{name}-from.raw && truncate -s 64M {AREA}/{name}-from.raw")
     host.sh(f"printf end | dd status=none conv=notrunc of={AREA}/{name}-from.raw bs=1 seek=40M")

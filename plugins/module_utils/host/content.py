@@ -20,6 +20,7 @@ from typing import IO, Any, Callable
 
 from .. import tree
 from ..plan.current import DIRECTORY_POOLS
+from ..plan.values import size_text
 from ..progress import metered
 from .connection import Connection, libvirt
 from .fetch import BadContent, BrokenOff, copy_source, opened, shown, verify
@@ -360,7 +361,10 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
     tree.put(root, "target/format/@type", "raw")
     for left in {aside, name} if args.get("replace") and not is_file else {aside} - {name}:
         _delete_existing(pool, left)
-    head = os.pread(part.fileno(), _HEAD, 0) if is_file else b""
+    head = b""
+    if is_file:
+        _check_space(pool, part)
+        head = os.pread(part.fileno(), _HEAD, 0)
     made = [pool.createXML(tree.text_of(root), 0)]
     try:
         _send(connection, made[0], part, len(head), length)
@@ -376,6 +380,15 @@ def _upload(connection: Connection, pool: Any, args: Mapping[str, Any], part: IO
             volume.delete(0)
         raise
     refresh(pool)
+
+
+def _check_space(pool: Any, part: IO[bytes]) -> None:
+    """Raise BadContent if a pool has no room for a file: libvirt's daemon does not survive a stream to a full disk (11.3)."""
+    refresh(pool)
+    takes, free = os.fstat(part.fileno()).st_blocks * 512, pool.info()[3]
+    if takes > free:
+        sizes = f"it has {size_text(free)}, the content takes {size_text(takes)}"
+        raise BadContent(f"No space left in pool {pool.name()}: {sizes}")
 
 
 def _send(connection: Connection, volume: Any, part: IO[bytes], begin: int, length: int) -> None:
