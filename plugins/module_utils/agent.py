@@ -9,8 +9,9 @@ https://qemu.readthedocs.io/en/latest/interop/qemu-ga-ref.html
 from __future__ import annotations
 
 import base64
+import ipaddress
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Callable, NamedTuple
 
@@ -92,6 +93,22 @@ def _ended(told: Mapping[str, Any]) -> Ended:
         raise Unreachable("its agent cut off the output of the command, as it exceeds 16 MiB")
     out, err = (base64.b64decode(told.get(name) or "") for name in ("out-data", "err-data"))
     return Ended(told["exitcode"] if "exitcode" in told else 128 + told.get("signal", 0), out, err)
+
+
+def own_addresses(told: Iterable[tuple[str, str]], macs: Collection[str] | None) -> list[tuple[str, str]]:
+    """MAC and IP address of what others can reach of a guest, each once. told: what it says, which may be anything. macs: of its
+    interfaces, in small letters, None where it may have others; a bridge that it made itself, as Docker does, has none of them.
+    """
+    found = []
+    for mac, address in dict.fromkeys((mac.lower(), address) for mac, address in told):
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            continue
+        is_for_others = not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)
+        if is_for_others and (macs is None or mac in macs):
+            found.append((mac, address))
+    return found
 
 
 @contextmanager

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import fnmatch
-import ipaddress
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.agent import own_addresses
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.current import CHANNEL
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.values import scaled
 
@@ -139,15 +139,10 @@ def leased(guest: Guest, leases: Iterable[Lease]) -> list[dict[str, str]]:
 def addresses(guest: Guest, told: Iterable[tuple[str, str]], source: str) -> list[dict[str, str]]:
     """Addresses that other hosts can use, in the order of the guest's interfaces. told: MAC and IP addresses."""
     places = {item["mac"]: number for number, item in enumerate(guest["interfaces"])}
-    found = []
-    for mac, address in dict.fromkeys((mac.lower(), address) for mac, address in told):
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            continue  # An agent may say anything.
-        if mac in places and not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified):
-            network = guest["interfaces"][places[mac]]["network"]
-            found.append({"address": address, "mac": mac, "network": network, "source": source})
+    found = [
+        {"address": address, "mac": mac, "network": guest["interfaces"][places[mac]]["network"], "source": source}
+        for mac, address in own_addresses(told, places)
+    ]
     return sorted(found, key=lambda item: places[item["mac"]])
 
 

@@ -212,6 +212,24 @@ def test_files_are_closed_and_the_first_failure_is_told(local: Local) -> None:
     assert full.files[0].closed
 
 
+def test_only_what_others_can_reach_is_an_address_of_the_guest() -> None:
+    """Docker's bridge is not, nor is what an agent makes up."""
+    told = [
+        ("00:00:00:00:00:00", "127.0.0.1"),
+        ("00:00:00:00:00:00", "::1"),
+        ("52:54:00:AA:00:01", "10.0.0.2"),
+        ("52:54:00:aa:00:01", "10.0.0.2"),
+        ("52:54:00:aa:00:01", "fe80::1"),
+        ("52:54:00:aa:00:01", "fd00::2"),
+        ("02:42:5c:6d:01:02", "172.17.0.1"),
+        ("52:54:00:aa:00:01", "none; rm -rf /"),
+    ]
+    mine = ("52:54:00:aa:00:01", "10.0.0.2"), ("52:54:00:aa:00:01", "fd00::2")
+    assert agent.own_addresses(told, ("52:54:00:aa:00:01",)) == [*mine]
+    assert agent.own_addresses(told, None) == [*mine, ("02:42:5c:6d:01:02", "172.17.0.1")]
+    assert agent.own_addresses(told, ()) == []
+
+
 def test_a_windows_guest_is_given_a_program_and_arguments_that_say_what_ansible_said() -> None:
     """With Ansible's own shell plugin; that Windows does what it is told is not tested here."""
     encode = ShellModule()._encode_script

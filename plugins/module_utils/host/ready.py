@@ -177,7 +177,7 @@ def _addresses(
 ) -> tuple[list[str], str | None]:
     """A guest's addresses, from DHCP leases, else from its agent, and why the agent did not tell them, if it did not.
 
-    What the guest made itself, such as a bridge, has none of its MAC addresses. One without any may have a card of the host.
+    A guest without interfaces may have a card of the host, whose MAC address nobody knows.
     """
     leased = [lease.address for lease in leases if lease.mac in macs]
     if leased or not is_connected(domain):
@@ -186,8 +186,7 @@ def _addresses(
         told = asked.addresses()
     except (agent.Refused, agent.Unreachable) as error:
         return [], str(error)
-    own = [address for mac, address in told if mac in macs or not macs]
-    return [address for address in own if address and not address.startswith(("127.", "fe80:", "::1"))], None
+    return [address for _mac, address in agent.own_addresses(told, macs or None)], None
 
 
 def _mute(asked: GuestAgent, domain: Any) -> str | None:
