@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 
 from . import progress
 from .host.act import perform
 from .host.connection import Connection, HypervisorError, MissingLibrary
 from .host.fetch import BadContent
+from .host.lines import Lines
 from .host.wait import TimedOut
 from .plan.plan import Id, ObjectPlan, Plan, Result, Step, digest
 
@@ -39,18 +41,20 @@ _POWER = frozenset(
 
 def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> dict[Id, Result]:
     """Carry out a plan. stop: begin no further object after one failed. An object whose needs failed is left out."""
+    # libvirt hangs up on a client that does not answer for half a minute, as this one would not while it fetches something.
+    connection.listen()
     results: dict[Id, Result] = {item.id: Result(False, (), None) for item in plan.objects if not item.steps}
     waiting: list[ObjectPlan] = [item for item in plan.objects if item.steps]
     running: dict[Future[Result], Id] = {}
     most = max(1, parallel)
-    with ThreadPoolExecutor(max_workers=most) as pool:
+    with closing(Lines(connection)) as lines, ThreadPoolExecutor(max_workers=most) as pool:
         while waiting or running:
             waiting = _leave_out(waiting, results, stop)
             ready = [item for item in waiting if item.needs <= set(results)]
             # Not more than are worked on at once: what is only queued could not be stopped any more.
             for item in ready[: most - len(running)]:
                 waiting.remove(item)
-                running[pool.submit(_carry_out, connection, item)] = item.id
+                running[pool.submit(_carry_out, lines, item)] = item.id
             progress.tell(_words(plan, results, list(running.values())))
             if not running:
                 results.update(_in_circles(waiting))
@@ -96,7 +100,12 @@ def _in_circles(waiting: list[ObjectPlan]) -> dict[Id, Result]:
     return found
 
 
-def _carry_out(connection: Connection, item: ObjectPlan) -> Result:
+def _carry_out(lines: Lines, item: ObjectPlan) -> Result:
+    with lines.taken() as connection:
+        return _done(connection, item)
+
+
+def _done(connection: Connection, item: ObjectPlan) -> Result:
     done = False
     waiting: list[str] = []
     declined: dict[str, str] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fleet import Host, Result, Task
 from foreign import GUESTS, PREFIX, Document, foreign
 from planned import KEYS, declared, named
+from updates import Update, for_a_host
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.spec.kinds import KIND, KINDS
 
@@ -42,6 +43,12 @@ other programs always are.
 """
 
 
+def crowded(host: Host, since: str) -> str:
+    """What libvirt's daemon said since then of a client with too many requests, on which it may hang up."""
+    lines = host.sh(f"journalctl -q --no-pager -u libvirtd --since @{since}").splitlines()
+    return "\n".join(line for line in lines if "max requests limit" in line or "keepalive" in line)
+
+
 def verdict(host: Host, kind: str, *, whole: bool) -> Verdict:
     """Declare the documents that libvirt defines on this host, in all the ways in which nothing may go wrong."""
     every = foreign(kind)
@@ -66,6 +73,41 @@ def verdict(host: Host, kind: str, *, whole: bool) -> Verdict:
 
 def _ask(host: Host, question: dict[str, Any]) -> str:
     return host.sh(f"python3 {SCRIPT}", stdin=json.dumps(question).encode())  # type: ignore[no-any-return]
+
+
+class Updated(NamedTuple):
+    """What became of networks that were to become others while they ran. begun: how many ran; wrong: by update."""
+
+    begun: int
+    wrong: dict[str, str]
+
+
+def updated(host: Host, updates: list[Update]) -> Updated:
+    """Make networks that run what libvirt's tests make of them. None may have been without its bridge meanwhile."""
+    host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
+    _ask(host, {"prefix": PREFIX})
+    bridge = f"{PREFIX}br0"
+    begun, wrong = 0, {}
+    for update in (for_a_host(update, f"{PREFIX}n0000", bridge) for update in updates):
+        which = Task("ansible.builtin.raw", {"cmd": f"cat /sys/class/net/{bridge}/ifindex || true"})
+        first, then = (
+            Task("network", {"xml": xml, "name": f"{PREFIX}n0000", "state": "active"})
+            for xml in (update.before, update.after)
+        )
+        gone = Task("network", {"name": f"{PREFIX}n0000", "state": "absent"})
+        begin, was, run, now, again, _gone = host.play(first, which, then, which, then, gone)
+        begun += not begin.failed
+        found = {
+            "begin": begin.msg * begin.failed,
+            "run": run.msg * run.failed,
+            "run: no change": "it told none" * (not run.changed),
+            "pending": ", ".join(sorted(run.pending)),
+            "another bridge": "it was restarted" * (was.data["stdout"] != now.data["stdout"]),
+            "second run": again.msg * (again.failed or again.changed),
+        }
+        said = [f"{step}: {text}" for step, text in found.items() if text]
+        wrong.update({update.name: said[0]} if said else {})
+    return Updated(begun, wrong)
 
 
 ONE_OPTION = {"domain": {"description": "of the corpus"}, "secret": {"description": "of the corpus"}}

@@ -10,9 +10,11 @@ from typing import Callable
 import pytest
 from exceptions import reasons, unexpected
 from fleet import Host
-from on_lab import SAMPLE, verdict
+from on_lab import SAMPLE, crowded, updated, verdict
+from source import documents
+from updates import updates
 
-FEWEST = {"domain": 1400, "network": 65, "nwfilter": 80, "pool": 27, "secret": 6, "volume": 35}
+FEWEST = {"domain": 1400, "network": 65, "nwfilter": 80, "pool": 22, "secret": 6, "volume": 35}
 """So many documents of each kind each host takes at least; half of its share of a sample, as that may be unlucky."""
 
 
@@ -20,6 +22,7 @@ FEWEST = {"domain": 1400, "network": 65, "nwfilter": 80, "pool": 27, "secret": 6
 def test_declared_twice_checked_exported_and_removed(
     host: Host, kind: str, whole: bool, count: Callable[[str], None]
 ) -> None:
+    begun = host.sh("date +%s").strip()
     found = verdict(host, kind, whole=whole)
     origin = {name: f"{host.release}: {document.origin}" for name, document in found.documents.items()}
     wrong = {origin[name]: text for name, text in found.wrong.items()}
@@ -34,3 +37,18 @@ def test_declared_twice_checked_exported_and_removed(
     assert found.declared >= (FEWEST[kind] if whole else FEWEST[kind] // (2 * SAMPLE[kind]))
     surprises = unexpected("lab", wrong, origin.values())
     assert not surprises, "\n".join(surprises)
+    assert crowded(host, begun) == ""
+
+
+EVERY = 11
+"""Of so many updates one is carried out, unless all are."""
+
+
+def test_networks_that_run_become_others_as_libvirts_tests_update_them(
+    host: Host, whole: bool, count: Callable[[str], None]
+) -> None:
+    every = [update for update in updates(documents(host.release)) if update.name not in reasons("updates")]
+    tried = every[:: 1 if whole else EVERY]
+    found = updated(host, tried)
+    count(f"{host.release} network: {len(tried)} updated while they ran, {len(found.wrong)} wrong")
+    assert found == (len(tried), {})

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from source import UPDATES
 
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils import tree
+
 # virNetworkUpdateSection, as far as these tests have it.
 SECTIONS = {
     "IP_DHCP_HOST": 4,
@@ -48,3 +50,20 @@ def updates(folder: Path) -> list[Update]:
             after = (folder / "networkxml2xmlupdateout" / f"{said['after']}.xml").read_text(encoding="utf-8")
             found.append(Update(said["name"], section, before, after))
     return found
+
+
+def for_a_host(update: Update, name: str, bridge: str) -> Update:
+    """An update of a network that has another name, bridge and subnet than those of a host."""
+    return update._replace(before=_moved(update.before, name, bridge), after=_moved(update.after, name, bridge))
+
+
+_SUBNET, _OTHER = "192.168.122.", "192.168.231."
+
+
+def _moved(xml: str, name: str, bridge: str) -> str:
+    root = tree.parse(xml.replace(_SUBNET, _OTHER))
+    tree.erase(root, "uuid")
+    tree.put(root, "name", name)
+    if tree.get(root, "bridge/@name"):
+        tree.put(root, "bridge/@name", bridge)
+    return tree.text_of(root)

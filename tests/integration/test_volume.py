@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 SERVER = f"""
-import http.server, os
+import http.server, os, time
 os.chdir('{AREA}/www')
 class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith('/short'):
             self.send_response(200); self.send_header('Content-Length', '1000000'); self.end_headers()
             self.wfile.write(b'x' * 1000)
+        elif self.path.startswith('/slow'):
+            self.send_response(200); self.send_header('Content-Length', '36'); self.end_headers()
+            for _second in range(36):
+                time.sleep(1); self.wfile.write(b's')
         else:
             super().do_GET()
     def log_message(self, *_what): pass
@@ -97,6 +101,14 @@ def test_content_from_a_url(host: Host, pool: str, name: str, www: str) -> None:
     about = image(host, f"{AREA}/{name}/disk.qcow2")
     assert (about["format"], about["virtual-size"]) == ("qcow2", 16 * MIB)
     assert files(host, name) == ["data.raw", "disk.qcow2"]
+
+
+def test_content_that_takes_longer_than_libvirt_waits_for_a_silent_client(
+    host: Host, pool: str, name: str, www: str
+) -> None:
+    """libvirt hangs up after half a minute, and a fetch makes no call as long as it takes."""
+    host.run("volume", name="slow.raw", pool=pool, source={"url": f"{www}/slow.raw"})
+    assert host.sh(f"cat {AREA}/{name}/slow.raw") == "s" * 36
 
 
 def test_content_is_unpacked_converted_and_fetched_anew_when_it_is_another(

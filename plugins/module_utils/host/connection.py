@@ -126,15 +126,20 @@ def is_local(uri: str) -> bool:
     return "://" not in uri or uri.partition("://")[2].startswith("/")
 
 
+_LOOPING = threading.Lock()
+
+
 class Connection:
     """An open connection. open: the libvirt connection; uri: what it was opened with."""
+
+    # libvirt has one loop for the events of all connections.
+    _loop: threading.Thread | None = None
 
     def __init__(self, uri: str) -> None:
         require_libraries()
         self.uri = uri
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
-        self._loop: threading.Thread | None = None
         folder = session_folder(uri, os.environ.get("XDG_RUNTIME_DIR"), os.geteuid())
         if folder:
             os.environ["XDG_RUNTIME_DIR"] = folder
@@ -151,9 +156,10 @@ class Connection:
 
     def listen(self) -> None:
         """Let events arrive from now on, on a thread that ends with the process."""
-        if self._loop is None:
-            self._loop = threading.Thread(target=_deliver, name="libvirt-events", daemon=True)
-            self._loop.start()
+        with _LOOPING:
+            if Connection._loop is None:
+                Connection._loop = threading.Thread(target=_deliver, name="libvirt-events", daemon=True)
+                Connection._loop.start()
 
     @property
     def is_local(self) -> bool:

@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from .. import agent, progress, tree
@@ -18,6 +19,7 @@ from ..plan.current import CHANNEL
 from ..plan.plan import AWAITED, BY_AGENT, Awaited
 from .agent import GuestAgent, halted_by, has_channel, is_connected
 from .connection import Connection, libvirt
+from .lines import Lines
 from .read import Lease, read_leases
 from .wait import event
 
@@ -67,9 +69,14 @@ def until_ready(connection: Connection, guests: list[Awaited], stale: frozenset[
     """Wait for all guests together. stale: leases from before a guest was started, which say nothing of it now."""
     if not guests:
         return Ready({}, {})
-    vigil = _Vigil(connection, guests)
     kinds = (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE)
-    with event(connection, None, *kinds) as happened, ThreadPoolExecutor(min(AT_ONCE, len(guests))) as pool:
+    most = min(AT_ONCE, len(guests))
+    with (
+        event(connection, None, *kinds) as happened,
+        closing(Lines(connection)) as lines,
+        ThreadPoolExecutor(most) as pool,
+    ):
+        vigil = _Vigil(lines, guests)
         while vigil.waiting:
             happened.clear()
             vigil.look(pool, [lease for lease in read_leases(connection) if lease not in stale])
@@ -84,10 +91,10 @@ def until_ready(connection: Connection, guests: list[Awaited], stale: frozenset[
 class _Vigil:
     """The guests that are waited for. Each is looked at on its own: an agent that hangs keeps nobody else waiting."""
 
-    def __init__(self, connection: Connection, guests: list[Awaited]) -> None:
+    def __init__(self, lines: Lines, guests: list[Awaited]) -> None:
         self.waiting = {guest.name: guest for guest in guests}
         self.ready = Ready({}, {guest.name: {} for guest in guests})
-        self._connection = connection
+        self._lines = lines
         self._began = time.monotonic()
         nothing = ["libvirt has not told anything of it yet, or its agent"]
         self._last = {
@@ -100,7 +107,7 @@ class _Vigil:
         busy = set(self._looks.values())
         for name, guest in self.waiting.items():
             if name not in busy:
-                look = pool.submit(_look, self._connection, leases, self.ready.told[name], guest)
+                look = pool.submit(_look, self._lines, leases, self.ready.told[name], guest)
                 self._looks[look] = name
 
     def hear(self) -> None:
@@ -129,8 +136,13 @@ def _tell(waiting: dict[str, Awaited], many: int) -> None:
     progress.tell(f"{many - len(waiting)} of {many} guests ready; waiting for {names}")
 
 
-def _look(connection: Connection, leases: list[Lease], told: dict[str, list[str]], guest: Awaited) -> _Look:
+def _look(lines: Lines, leases: list[Lease], told: dict[str, list[str]], guest: Awaited) -> _Look:
     """What a guest lacks. What is found goes into told."""
+    with lines.taken() as connection:
+        return _looked(connection, leases, told, guest)
+
+
+def _looked(connection: Connection, leases: list[Lease], told: dict[str, list[str]], guest: Awaited) -> _Look:
     try:
         domain = connection.open.lookupByName(guest.name)
         if not domain.isActive():

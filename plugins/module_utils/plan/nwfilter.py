@@ -74,7 +74,7 @@ def plan_nwfilter(declared: Declared, site: Site) -> ObjectPlan:
         before = tree.find_all(root, LISTS[option])
         if [meaning(node) for node in before] == [meaning(node) for node in nodes]:
             continue
-        told = [[entry_in_words(node) for node in side] or None for side in (before, nodes)]
+        told = [[_shown(node) for node in side] or None for side in (before, nodes)]
         changes += (Change(option, told[0], told[1], "live" if current else "create"),)
         for node in before:
             root.remove(node)
@@ -159,6 +159,11 @@ def _entry(tag: str, item: Mapping[str, Any], where: str, problems: Problems) ->
 
 def _fields(tag: str) -> tuple[Field, ...]:
     return next(field.fields for field in KIND["nwfilter"].fields if LISTS.get(field.name) == tag)
+
+
+def _shown(node: tree.Element) -> Any:
+    """An entry of a list as it is told: a rule with a second condition, which no option says, as XML."""
+    return " ".join(tree.text_of(node).split()) if node.tag == "rule" and len(node) > 1 else entry_in_words(node)
 
 
 def entry_in_words(node: tree.Element) -> dict[str, Any]:
