@@ -42,7 +42,7 @@ test-integration: venv ## the modules against the lab
 test-guests: venv ## whole Debian guests on the lab, over ssh and their agents (10 minutes)
 	@tests/run --stages guests
 
-test-corpus: venv ## libvirt's own test documents, against the planner and all against the lab (15 minutes)
+test-corpus: venv ## libvirt's own test documents, against the planner and all against the lab (20 minutes)
 	@tests/run --stages whole-corpus
 
 test-molecule: venv ## the roles against the lab

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,38 +77,49 @@ def _ask(host: Host, question: dict[str, Any]) -> str:
 
 
 class Updated(NamedTuple):
-    """What became of networks that were to become others while they ran. begun: how many ran; wrong: by update."""
+    """What became of networks that were to become others while they ran. refused: updates of networks that libvirt does
+    not define; wrong: what went wrong, by update.
+    """
 
-    begun: int
+    refused: list[str]
     wrong: dict[str, str]
 
 
 def updated(host: Host, updates: list[Update]) -> Updated:
     """Make networks that run what libvirt's tests make of them. None may have been without its bridge meanwhile."""
-    host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
-    _ask(host, {"prefix": PREFIX})
     bridge = f"{PREFIX}br0"
-    begun, wrong = 0, {}
-    for update in (for_a_host(update, f"{PREFIX}n0000", bridge) for update in updates):
-        which = Task("ansible.builtin.raw", {"cmd": f"cat /sys/class/net/{bridge}/ifindex || true"})
-        first, then = (
-            Task("network", {"xml": xml, "name": f"{PREFIX}n0000", "state": "active"})
-            for xml in (update.before, update.after)
-        )
-        gone = Task("network", {"name": f"{PREFIX}n0000", "state": "absent"})
-        begin, was, run, now, again, _gone = host.play(first, which, then, which, then, gone)
-        begun += not begin.failed
-        found = {
-            "begin": begin.msg * begin.failed,
-            "run": run.msg * run.failed,
-            "run: no change": "it told none" * (not run.changed),
-            "pending": ", ".join(sorted(run.pending)),
-            "another bridge": "it was restarted" * (was.data["stdout"] != now.data["stdout"]),
-            "second run": again.msg * (again.failed or again.changed),
-        }
-        said = [f"{step}: {text}" for step, text in found.items() if text]
-        wrong.update({update.name: said[0]} if said else {})
-    return Updated(begun, wrong)
+    here = {f"{PREFIX}n{place:04}": update for place, update in enumerate(updates)}
+    here = {name: for_a_host(update, name, bridge) for name, update in here.items()}
+    host.put(SCRIPT, Path(__file__).with_name("on_host.py").read_bytes())
+    question = {"kind": "network", "documents": {name: update.before for name, update in here.items()}}
+    refused = set(json.loads(_ask(host, {"prefix": PREFIX, **question}))["refused"])
+    left = {name: update for name, update in here.items() if name not in refused}
+    results = iter(host.play(*(task for name, update in left.items() for task in _update_tasks(name, update, bridge))))
+    told = {update.name: _said(*islice(results, _TASKS)) for update in left.values()}
+    return Updated([here[name].name for name in sorted(refused)], {name: said for name, said in told.items() if said})
+
+
+_TASKS = 6
+
+
+def _update_tasks(name: str, update: Update, bridge: str) -> list[Task]:
+    which = Task("ansible.builtin.raw", {"cmd": f"cat /sys/class/net/{bridge}/ifindex || true"})
+    first, then = (
+        Task("network", {"xml": xml, "name": name, "state": "active"}) for xml in (update.before, update.after)
+    )
+    return [first, which, then, which, then, Task("network", {"name": name, "state": "absent"})]
+
+
+def _said(begin: Result, was: Result, run: Result, now: Result, again: Result, gone: Result) -> str:
+    """What went wrong with one update, empty when nothing did."""
+    failed = [result.msg for result in (begin, run, again, gone) if result.failed]
+    found = {
+        "no change": not run.changed,
+        f"pending: {sorted(run.pending)}": bool(run.pending),
+        "the network was restarted": was.data["stdout"] != now.data["stdout"],
+        f"second run: {again.msg}": again.changed,
+    }
+    return "; ".join([*failed, *(text for text, holds in found.items() if holds)])
 
 
 ONE_OPTION = {"domain": {"description": "of the corpus"}, "secret": {"description": "of the corpus"}}

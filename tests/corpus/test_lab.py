@@ -50,5 +50,9 @@ def test_networks_that_run_become_others_as_libvirts_tests_update_them(
     every = [update for update in updates(documents(host.release)) if update.name not in reasons("updates")]
     tried = every[:: 1 if whole else EVERY]
     found = updated(host, tried)
-    count(f"{host.release} network: {len(tried)} updated while they ran, {len(found.wrong)} wrong")
-    assert found == (len(tried), {})
+    count(
+        f"{host.release} network: {len(tried)} to be updated while they run, {len(found.refused)} refused by libvirt, "
+        f"{len(found.wrong)} wrong"
+    )
+    assert found.wrong == {}
+    assert len(found.refused) <= len(tried) // 3
