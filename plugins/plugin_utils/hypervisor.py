@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import queue
 import re
 import shlex
 import sys
@@ -130,13 +132,10 @@ def open_guest(uri: str, name: str, timeout: int) -> Guest:
     require_libvirt()
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     _listen()
+    opened = _opened(uri, timeout)
     try:
-        opened = libvirt.open(uri)
-    except libvirt.libvirtError as error:
-        raise Unreachable(str(error.get_error_message() or error)) from error
-    try:
-        if remote(uri) is not None:
-            # A hypervisor that went away is noticed: without this, a call to it would wait for ever.
+        # A hypervisor that went away, or a daemon that hangs, is noticed: without this, a call to it would wait for ever.
+        with contextlib.suppress(libvirt.libvirtError):
             opened.setKeepAlive(max(1, timeout // 2), 2)
         is_uuid = re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", name)
         domain = (opened.lookupByUUIDString if is_uuid else opened.lookupByName)(name)
@@ -144,6 +143,26 @@ def open_guest(uri: str, name: str, timeout: int) -> Guest:
         opened.close()
         raise Unreachable(str(error.get_error_message() or error)) from error
     return Guest(opened, domain, timeout)
+
+
+def _opened(uri: str, timeout: int) -> Any:
+    """A connection. Raises Unreachable; a daemon that hangs would be waited for for ever, as nothing is kept alive yet."""
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def begin() -> None:
+        try:
+            found.put(libvirt.open(uri))
+        except libvirt.libvirtError as error:
+            found.put(error)
+
+    threading.Thread(target=begin, daemon=True).start()
+    try:
+        opened = found.get(timeout=timeout)
+    except queue.Empty:
+        raise Unreachable(f"libvirt did not answer within {timeout} s") from None
+    if isinstance(opened, libvirt.libvirtError):
+        raise Unreachable(str(opened.get_error_message() or opened)) from opened
+    return opened
 
 
 _LOOPS: list[int] = []

@@ -166,7 +166,7 @@ def test_a_guest_that_cannot_be_reached_says_why(
 def test_an_agent_that_hangs_and_a_guest_that_reboots_under_a_command(
     host: Host, name: str, net: str, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks is told in time, and libvirt's daemon is left with all of its workers."""
+    """Whoever asks is told in time, and libvirt's daemon is left with all of its workers. At last, it hangs itself."""
     plugged_off = {"interfaces": [{"network": net, "link": "down"}]}
     host.run("domain", name=name, **tiny, **plugged_off, state="running", wait_for=READY)
     uri = reach(host, monkeypatch, tmp_path)
@@ -198,3 +198,9 @@ def test_an_agent_that_hangs_and_a_guest_that_reboots_under_a_command(
     *_before, (status, told) = play(host, hosts, name, {"ansible.builtin.raw": "(sleep 1; reboot -f) & sleep 50"})
     assert status == "unreachable", told
     assert "its agent is not connected" in told["msg"] or "its agent was restarted" in told["msg"], told
+    host.sh("kill -STOP $(pidof libvirtd)")
+    try:
+        *_before, (status, told) = play(host, hosts, name, {"ansible.builtin.raw": "true"})
+    finally:
+        host.sh("kill -CONT $(pidof libvirtd)")
+    assert (status, "libvirt did not answer within 4 s" in told["msg"]) == ("unreachable", True), told

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import shutil
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from ansible.playbook.play_context import PlayContext
 from ansible.plugins.shell.powershell import ShellModule
 
+from ansible_collections.kvmfleet.libvirt.plugins.connection import guest_agent
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils import agent
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import agent as host_agent
 from ansible_collections.kvmfleet.libvirt.plugins.plugin_utils import guest_shell, hypervisor
@@ -243,6 +246,49 @@ def test_a_windows_guest_is_given_a_program_and_arguments_that_say_what_ansible_
         "cmd.exe",
         ["/c", "type", "C:\\m.json", "|", "PowerShell", "-x"],
     )
+
+
+class Windows(Local):
+    """An agent with one file, that knows no program but PowerShell's digest of it."""
+
+    def __init__(self, tmp: Path, path: str) -> None:
+        super().__init__(tmp)
+        self.path = path
+        self.scripts: list[str] = []
+
+    def guest_file_open(self, path: str, mode: str) -> int:
+        assert path == self.path
+        return super().guest_file_open(str(self.tmp / "file"), mode)
+
+    def guest_exec(self, path: str, arg: list[str], capture_output: bool, input_data: str = "") -> Any:
+        assert (path.lower(), capture_output) == ("powershell", True)
+        self.scripts.append(base64.b64decode(arg[-1]).decode("utf-16-le"))
+        digest = hashlib.sha256((self.tmp / "file").read_bytes()).hexdigest().upper()
+        self.ended[0] = subprocess.CompletedProcess([], 0, f"{digest}\r\n".encode(), b"")
+        return {"pid": 0}
+
+    ask = Local.__call__
+
+
+def test_a_file_goes_to_a_windows_guest_and_back_by_its_own_names(tmp_path: Path) -> None:
+    path = "C:\\a b\\it's.txt"
+    windows = Windows(tmp_path, path)
+    shell = ShellModule()
+    connection = guest_agent.Connection(PlayContext(), shell=shell)
+    options = {"uri": "qemu:///system", "guest": "w", "remote_user": "Administrator", "chunk": 2048}
+    connection._options = {**options, "command_timeout": 0}
+    connection._guest, connection._connected = windows, True
+    data = bytes(range(256)) * 20
+    (tmp_path / "there").write_bytes(data)
+    connection.put_file(str(tmp_path / "there"), path)
+    connection.fetch_file(path, str(tmp_path / "back"))
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "back").read_bytes() == data
+    asked = "(Get-FileHash -Algorithm SHA256 -LiteralPath 'C:\\a b\\it''s.txt').Hash"
+    assert windows.scripts == [asked, asked]
+    assert connection.exec_command("Get-Date")[0] == 0
+    assert windows.scripts[-1] == "Get-Date"
+    assert connection.always_pipeline_modules
+    assert connection.module_implementation_preferences == (".ps1", ".exe", "")
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh")
