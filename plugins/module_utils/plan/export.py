@@ -148,7 +148,7 @@ def _take(node: tree.Element, fields: tuple[Field, ...], rules: Rules, above: st
     """Move what has a field out of an element into a declaration."""
     found: Exported = {}
     for field in _perhaps(node, fields):
-        value = _take_field(node, field, rules, join(above, field.path))
+        value = _take_field(node, field, rules, join(above, field.path or ""))
         if value is not None:
             found[field.name] = value
     return found
