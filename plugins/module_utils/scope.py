@@ -27,6 +27,7 @@ def scope_of(stack: Stack) -> Scope:
         bool(emptied)
         or any(_needs_users(item) for item in volumes)
         or any(item["state"] == "absent" and item.get("remove_storage") for item in domains)
+        or any(item["state"] == "absent" for item in stack.get("secrets") or [])
     )
     snapshots = frozenset(item["domain"] for item in stack.get("snapshots") or [])
     return Scope(

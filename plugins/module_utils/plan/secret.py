@@ -33,6 +33,8 @@ def plan_secret(declared: Declared, site: Site) -> ObjectPlan:
     if declared["state"] == "absent":
         if current is None:
             return ObjectPlan("secret", name, "absent")
+        for user in _users(current, site):
+            site.problems.add(f"secret {name}", f"is used by {user} and is not removed")
         gone = (Change("state", "present", "absent", "delete"),)
         return ObjectPlan("secret", name, "absent", gone, (Step("undefine", {"uuid": current.uuid}, "undefine it"),))
     want = wanted(KIND["secret"], declared, frozenset(), site.problems)
@@ -61,6 +63,33 @@ def plan_secret(declared: Declared, site: Site) -> ObjectPlan:
     elif sets:
         steps = (Step("set_value", args, "set its value"),)
     return ObjectPlan("secret", name, "present", changes, steps)
+
+
+def _users(secret: Secret, site: Site) -> list[str]:
+    """What stays and cannot be opened without a secret: guests and pools that refer to it, and volumes encrypted with it."""
+    kind, _slash, usage = secret.name.partition("/")
+    users = []
+    for what, here, declared in (("guest", site.host.domains, site.domains), ("pool", site.host.pools, site.pools)):
+        for name, item in here.items():
+            texts = [text for text in (item.inactive, item.live) if text]
+            stays = declared.get(name, {}).get("state") != "absent"
+            if stays and any(_refers(tree.only_read(text), secret.uuid, usage) for text in texts):
+                users.append(f"{what} {name}")
+    for pool in site.host.pools.values():
+        for name, volume in pool.volumes.items():
+            stays = site.volumes.get((pool.name, name), {}).get("state") != "absent"
+            if stays and volume is not None and volume.xml and "<encryption" in volume.xml:
+                root = tree.parse(volume.xml)
+                if (kind, usage) == ("volume", volume.path) or _refers(root, secret.uuid, usage):
+                    users.append(f"volume {pool.name}/{name}")
+    return users
+
+
+def _refers(root: tree.Element, uuid: str, usage: str) -> bool:
+    """Whether a definition refers to a secret: by its UUID, or by what it is for."""
+    found = {text for node in root.iter("secret") for text in (node.get("uuid"), node.get("usage")) if text}
+    found |= {node.get("secret") for node in root.iter("encryption")}  # So an emulated TPM does.
+    return bool({uuid, usage} & found)
 
 
 def _current(declared: Declared, site: Site) -> Secret | None:

@@ -31,7 +31,7 @@ FIELDS = rows("""
     private secret cannot be compared, so an existing one keeps what it has. V(always) sets it on every run, each time
     as a change.
 - state  text  -  live =present|absent default=present
-    V(absent) removes the secret with its value.
+    V(absent) removes the secret with its value, and refuses while a guest, a pool or an encrypted volume that stays needs it.
 """)
 
 SECRET = Kind("secret", "secrets", "secret", "secret.rng", FIELDS)
