@@ -59,6 +59,17 @@ def test_a_host_that_comes_draws_its_share() -> None:
     assert max(shares) < 155
 
 
+@pytest.mark.parametrize(("fill", "most"), [(0.6, 30), (0.8, 40), (0.9, 50)])
+def test_where_room_is_scarce_few_guests_move_as_well(fill: float, most: int) -> None:
+    """Of 200 guests on ten hosts; the share of an eleventh is 18."""
+    chance = random.Random(1)
+    guests = {f"guest{number}": Size(chance.choice([2, 4, 8, 16]), 1) for number in range(200)}
+    room = Size(sum(size.memory for size in guests.values()) / fill / 10, 1e9)
+    hosts = {f"host{number}": room for number in range(10)}
+    before, after = placed(guests, hosts), placed(guests, {**hosts, "host10": room})
+    assert 0 < sum(before[name] != after[name] for name in guests) <= most
+
+
 def test_a_host_with_more_memory_gets_more() -> None:
     guests = {f"guest{number}": Size(0, 1) for number in range(1000)}
     found = placed(guests, {"small": Size(10 << 30, 1e9), "large": Size(30 << 30, 1e9)})
