@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -156,22 +157,24 @@ def test_waiting_in_vain_says_for_what_and_what_is_known(host: Host, name: str, 
             "stack",
             {
                 "domains": [
-                    {"name": f"{name}a", **talks, **plugged_off, "wait_for": {"address": True, "timeout": 12}},
-                    {"name": f"{name}b", **small, "wait_for": {"agent": True, "ssh": True, "timeout": 3}},
-                    {"name": f"{name}c", **small, "wait_for": {"agent": True, "timeout": 12}},
+                    {"name": f"{name}a", **talks, **plugged_off, "wait_for": {"address": True, "timeout": 25}},
+                    {"name": f"{name}b", **small, "wait_for": {"agent": True, "ssh": True, "timeout": 8}},
+                    {"name": f"{name}c", **small, "wait_for": {"agent": True, "timeout": 25}},
                     {"name": f"{name}d", "state": "running", "wait_for": {"agent": True, "timeout": 500}},
                 ]
             },
         )
     )
-    until(lambda: host.virsh(f"domstate {name}c", check=False) == "running", "the guest runs")
+    until(lambda: host.virsh("list --name").split().count(f"{name}c"), "the guest runs")
+    # Not before the run has seen that what it did is so.
+    time.sleep(8)
     host.virsh(f"suspend {name}c")
     waiting.communicate(timeout=120)
     said = Path(waiting.args[-1]).with_suffix(".jsonl").read_text(encoding="utf-8")  # type: ignore[index,arg-type]
     expected = {
-        "a has no address after 12 s": "none of this host's networks gave one to 52:54:00:12:34:56; ",
-        "b has no answer of its agent and no answer of ssh on port 22 after 3 s": "its agent is not connected; is q",
-        "c has no answer of its agent after 12 s": "it is paused, not running",
+        "a has no address after 25 s": "none of this host's networks gave one to 52:54:00:12:34:56; ",
+        "b has no answer of its agent and no answer of ssh on port 22 after 8 s": "its agent is not connected; is q",
+        "c has no answer of its agent after 25 s": "it is paused, not running",
         "d": "it has no channel org.qemu.guest_agent.0 for its agent",
     }
     for what, why in expected.items():
