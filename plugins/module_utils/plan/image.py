@@ -60,7 +60,9 @@ def check_making(declared: Declared, form: str, where: str, site: Site) -> None:
 def _check_format(declared: Declared, where: str, site: Site) -> None:
     """Note a format that no file is made in. What is no file, such as a partition, has formats of its own."""
     form = declared.get("format")
-    if form and form not in MADE and site.pool_directory(declared["pool"]) is not None:
+    # libvirt makes an ISO image as a raw file, and a directory, which has no size (virStorageBackendVolCreateLocal).
+    others = ("iso",) if declared.get("size") else ("iso", "dir")
+    if form and form not in (*MADE, *others) and site.pool_directory(declared["pool"]) is not None:
         near = get_close_matches(form.lower(), MADE, 1, 0.7)
         hint = f"; is {near[0]} meant?" if near else f"; it is one of {', '.join(MADE)}"
         site.problems.add(f"{where}: format", f"{form!r} is no format that a file is made in{hint}")

@@ -58,7 +58,7 @@ def plan_network(want: Wanted, declared: Mapping[str, Any], site: Site) -> Objec
     owned = ownership.read(root)
     edits, settled = overlaid(want, root)
     check_uuid(want, root, uuid, site)
-    for problem in _outside(root) + _misplaced(root, want.document):
+    for problem in _wrong(root, want.document, current):
         site.problems.add(want.where, problem)
     _check_addresses(want, declared, root, current, edits, site)
     reservations = [item for item in site.reservations if item.network == name]
@@ -172,6 +172,16 @@ def _new(name: str, site: Site) -> tree.Element:
     root.append(tree.element("name", name))
     root.append(tree.element("uuid", derived_uuid(site.host.identity, "network", name)))
     return root
+
+
+def _wrong(root: tree.Element, declared: tree.Element, current: Network | None) -> list[str]:
+    """What libvirt would refuse and is not so already: what others made stays manageable."""
+    found = _outside(root) + _misplaced(root, declared)
+    if not found or current is None:
+        return found
+    before = tree.only_read(current.inactive)
+    known = _outside(before) + _misplaced(before, tree.element("network"))
+    return [problem for problem in found if problem not in known]
 
 
 def _outside(root: tree.Element) -> list[str]:
