@@ -65,7 +65,7 @@ class Memory(NamedTuple):
         if not _is_worth_it(stack) or not all(_is_settled(item) for item in plan.objects):
             return
         objects = [(*item.id, item.state, item.undeclared, dict(item.facts)) for item in plan.objects]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TypeError, ValueError):
             self._clear()
             fd, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)
             try:
