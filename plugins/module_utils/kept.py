@@ -71,7 +71,7 @@ def keep(path: str, source: bytes, others: Mapping[str, bytes]) -> None:
         about = os.stat(where)
         if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o022:
             raise Refused(f"{where} is not this account's alone")
-        _clear(where)
+        clear(where)
         fd, name = tempfile.mkstemp(prefix=".new-", dir=where)
         try:
             with open(fd, "wb") as file:
@@ -106,8 +106,8 @@ def _compile(archive: zipfile.ZipFile, name: str, source: bytes, optimize: int) 
     archive.writestr(zipfile.ZipInfo(name + "c"), importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code))
 
 
-def _clear(where: str) -> None:
-    """Take away the archives of other versions that no run has used for long, and what killed runs left."""
+def clear(where: str) -> None:
+    """Take away the archives of other versions that no run has used for long, and of all else what is older than a day."""
     for name in os.listdir(where):
         path = os.path.join(where, name)
         try:

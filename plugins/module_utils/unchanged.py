@@ -16,7 +16,6 @@ import os
 import pickle
 import stat
 import tempfile
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -26,10 +25,6 @@ from .plan.plan import ObjectPlan, Plan
 # Fewer guests are planned sooner than a file is read.
 FEWEST = 20
 
-# What no run has used for so long is cleared away.
-FORGOTTEN_SECONDS = 86400
-
-_PREFIX = "unchanged-"
 # The facts of an object that are kept: JSON gives them back as they were.
 _FACTS = frozenset(("uuid", "macs", "attached"))
 
@@ -64,9 +59,12 @@ class Memory(NamedTuple):
         """Keep a plan that has nothing to do. Nothing that fails here is a reason for the run to fail."""
         if not _is_worth_it(stack) or not all(_is_settled(item) for item in plan.objects):
             return
+        # Imported here: most runs keep nothing.
+        from .kept import clear  # noqa: PLC0415
+
         objects = [(*item.id, item.state, item.undeclared, dict(item.facts)) for item in plan.objects]
         with contextlib.suppress(OSError, TypeError, ValueError):
-            self._clear()
+            clear(self.folder)
             fd, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)
             try:
                 with open(fd, "w", encoding="utf-8") as file:
@@ -78,14 +76,7 @@ class Memory(NamedTuple):
 
     def _path(self, stack: Mapping[str, Any]) -> str:
         told = json.dumps([self.library, stack], sort_keys=True, default=repr)
-        return os.path.join(self.folder, f"{_PREFIX}{hashlib.sha256(told.encode()).hexdigest()}.json")
-
-    def _clear(self) -> None:
-        for name in os.listdir(self.folder):
-            path = os.path.join(self.folder, name)
-            with contextlib.suppress(FileNotFoundError):
-                if name.startswith(_PREFIX) and time.time() - os.lstat(path).st_mtime > FORGOTTEN_SECONDS:
-                    os.unlink(path)
+        return os.path.join(self.folder, f"unchanged-{hashlib.sha256(told.encode()).hexdigest()}.json")
 
 
 def _is_worth_it(stack: Mapping[str, Any]) -> bool:

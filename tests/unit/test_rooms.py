@@ -37,7 +37,7 @@ MAY: dict[str, set[str]] = {
     "outcome": {"apply", "plan"},
     "scope": {"host", "plan"},
     "converge": {"apply", "host", "outcome", "plan", "scope"},
-    "unchanged": {"plan"},
+    "unchanged": {"kept", "plan"},
     "reconcile": {"converge", "host", "outcome", "plan", "scope", "spec", "unchanged"},
     "module": {"plan", "spec"},
     "tell": {"host", "module", "plan", "spec"},

@@ -145,7 +145,7 @@ def test_few_guests_and_secrets_are_planned_each_time(memory: Memory) -> None:
 
 
 def test_what_no_run_used_for_a_day_goes_and_nothing_else_does(memory: Memory, tmp_path: Path) -> None:
-    long_ago = time.time() - unchanged.FORGOTTEN_SECONDS - 60
+    long_ago = time.time() - 86400 - 60
     for name in ("unchanged-old.json", "0f3a.zip", "unchanged-used.json"):
         (tmp_path / name).write_text("{}")
         os.utime(tmp_path / name, (long_ago, long_ago))

@@ -20,6 +20,7 @@ from typing import IO, Any, Callable
 
 from .. import tree
 from ..plan.current import DIRECTORY_POOLS
+from ..plan.image import QCOW2
 from ..plan.values import size_text
 from ..progress import metered
 from .connection import Connection, libvirt
@@ -27,8 +28,6 @@ from .fetch import BadContent, BrokenOff, copy_source, opened, shown, verify
 from .image import check_fits, convert, grow, looked_at, packing, unpack
 from .note import read_note, write_note
 
-# Options by which a qcow2 image is made.
-_MADE_BY = ("compat", "cluster_size", "lazy_refcounts", "extended_l2")
 # File systems without hard links.
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
 # What libvirt makes beside the file that holds its lock.
@@ -71,7 +70,7 @@ def _is_ready(args: Mapping[str, Any]) -> bool:
         if source.get("compression") is None and packing(image):
             return False
         found, virtual = looked_at(image, shown(source))
-        form, options = (args.get("format") or args.get("expected") or found), [args.get(name) for name in _MADE_BY]
+        form, options = (args.get("format") or args.get("expected") or found), [args.get(name) for name in QCOW2]
         too_small = virtual is not None and args.get("size") and virtual < args["size"]
         if form != found or too_small or any(option is not None for option in options):
             return False
@@ -103,7 +102,7 @@ def _made_ready(part: IO[bytes], path: str, args: Mapping[str, Any]) -> str:
     if expected and expected != found and "qcow2" in (expected, found):
         raise BadContent(f"the content of {where} is {found}, not {expected} as its name says; nothing was kept")
     check_fits(virtual, args.get("size"), args["name"])
-    options = [args.get(name) for name in _MADE_BY]
+    options = [args.get(name) for name in QCOW2]
     form = args.get("format") or found
     if form != found or any(option is not None for option in options):
         convert(path, found, path + ".converted", args)
