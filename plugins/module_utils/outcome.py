@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .plan.plan import Change, Id, ObjectPlan, Plan, Result
+from .plan.plan import LEFT, Change, Id, ObjectPlan, Plan, Result
 
 # Kinds that are made once, and that no restart makes any different.
 _MADE = frozenset(("volume", "snapshot"))
@@ -104,7 +104,13 @@ def _sentence(objects: list[dict[str, Any]], errors: list[str]) -> str:
     text = ", ".join(parts) or "nothing to change"
     waits = [_waits(entry) for entry in objects if entry["restart_required"]]
     waits += [_otherwise(entry) for entry in objects if entry["kind"] in _MADE and entry["pending"]]
+    waits += [_left(entry) for entry in objects if any(change["path"] == LEFT for change in entry["changes"])]
     return "; ".join([text, *waits[:5]])
+
+
+def _left(entry: dict[str, Any]) -> str:
+    files = ", ".join(path for change in entry["changes"] if change["path"] == LEFT for path in change["after"])
+    return f"guest {entry['name']} leaves behind what is not surely its own: {files}"
 
 
 def _otherwise(entry: dict[str, Any]) -> str:

@@ -23,15 +23,16 @@ def scope_of(stack: Stack) -> Scope:
     emptied = frozenset(
         item["name"] for item in stack.get("pools") or [] if item["state"] == "absent" and item.get("remove_storage")
     )
+    emptying = frozenset(item["name"] for item in domains if item["state"] == "absent" and item.get("remove_storage"))
     going = (
         bool(emptied)
         or any(_needs_users(item) for item in volumes)
-        or any(item["state"] == "absent" and item.get("remove_storage") for item in domains)
+        or bool(emptying)
         or any(item["state"] == "absent" for item in stack.get("secrets") or [])
     )
-    snapshots = frozenset(item["domain"] for item in stack.get("snapshots") or [])
+    taken = frozenset(item["domain"] for item in stack.get("snapshots") or [])
     return Scope(
-        domains=frozenset(item["name"] for item in domains) | snapshots,
+        domains=frozenset(item["name"] for item in domains) | taken,
         former=frozenset(item["renamed_from"] for item in domains if item.get("renamed_from")),
         volumes=frozenset(_volume_names(domains, volumes)),
         standing=frozenset(_standing(domains)),
@@ -50,7 +51,7 @@ def scope_of(stack: Stack) -> Scope:
         values=frozenset(_with_values(stack.get("secrets") or [])),
         checksums=_checksums(volumes),
         emptied=emptied,
-        snapshots=snapshots,
+        snapshots=taken | emptying,
         disks=frozenset(_written(domains)),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import lzma
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -100,6 +102,28 @@ def _packed(name: str, share: float) -> Callable[[_Handler], None]:
     return lambda handler: _send(handler, body, len(body))
 
 
+def _whole(body: bytes) -> Callable[[_Handler], None]:
+    return lambda handler: _send(handler, body, len(body))
+
+
+def _endless(handler: _Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(b"\1" * (1 << 20))
+
+
+def _greedy() -> bytes:
+    """An xz file that asks for a dictionary of 4 GiB (the xz file format 1.2.1, 3.1 and 5.3.1)."""
+    plain = bytearray(lzma.compress(b"x"))
+    end = 12 + plain[12] * 4
+    assert plain[14:16] == b"\x21\x01"
+    plain[16] = 40
+    plain[end : end + 4] = zlib.crc32(plain[12:end]).to_bytes(4, "little")
+    return bytes(plain)
+
+
 def _zstd(data: bytes) -> bytes:
     return subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
 
@@ -112,6 +136,13 @@ SPARSE = HEADER + hashlib.shake_128(b"kvmfleet").digest(300_000) + bytes(4 << 20
 PACKED = {"xz": lzma.compress(SPARSE), "gz": gzip.compress(SPARSE), "bz2": bz2.compress(SPARSE)}
 if shutil.which("zstd"):
     PACKED["zst"] = _zstd(SPARSE)
+
+# 64 MiB in some KiB.
+BOMBS = {
+    how: pack(b"\1" * (64 << 20)) for how, pack in (("xz", lzma.compress), ("gz", gzip.compress), ("bz2", bz2.compress))
+}
+if shutil.which("zstd"):
+    BOMBS["zst"] = _zstd(b"\1" * (64 << 20))
 
 ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "/ok.qcow2": lambda handler: _send(handler, IMAGE, len(IMAGE)),
@@ -130,6 +161,9 @@ ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "/ranges": lambda handler: _ranges(handler, broken=False),
     "/ranges-broken-off": lambda handler: _ranges(handler, broken=True),
     **{f"/whole.{name}": _packed(name, 1.0) for name in PACKED},
+    **{f"/bomb.{name}": _whole(body) for name, body in BOMBS.items()},
+    "/endless": _endless,
+    "/greedy.xz": _whole(_greedy()),
     **{f"/half.{name}": _packed(name, 0.5) for name in PACKED},
 }
 
@@ -297,6 +331,11 @@ def test_what_another_run_made_of_the_same_is_ours(
             {"url": "/ok.qcow2", "size": 5 << 20},
             "the content of volume base.qcow2 has 10 MiB, more than the declared size of 5 MiB; nothing was kept",
         ),
+        (
+            {"url": "/endless", "size": 5 << 20},
+            "the content of volume base.qcow2 has more than the declared size of 5 MiB",
+        ),
+        ({"url": "/greedy.xz"}, "URL: is no whole xz file (Memory usage limit exceeded); nothing was kept"),
         ({"file": "/nonexistent/image"}, "/nonexistent/image: No such file or directory"),
         ({"file": "/"}, "/: Is a directory"),
     ],
@@ -309,6 +348,15 @@ def test_what_is_not_as_declared_leaves_nothing(
         _fetch(connection, pool, **{**source, **({"url": url} if url else {})})
     assert str(raised.value).startswith(message.replace("URL", url))
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_unpacks_to_more_than_is_declared_does_not_fill_the_disk(
+    connection: Connection, pool: Any, small: Path, server: Server, name: str
+) -> None:
+    with pytest.raises(BadContent, match=r"has more than the declared size of 2 MiB; nothing was kept"):
+        _fetch(connection, pool, url=server(f"/bomb.{name}"), size=2 << 20)
+    assert list(small.iterdir()) == []
 
 
 def test_nobody_listens(connection: Connection, pool: Any, folder: Path) -> None:
@@ -468,18 +516,22 @@ def test_a_link_in_the_place_of_the_part_is_not_followed(
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_a_full_disk(connection: Connection, pool: Any, folder: Path, server: Server) -> None:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True
-    )
-    if mounted.returncode:
+@pytest.fixture
+def small(folder: Path, pool: Any) -> Iterator[Path]:
+    """The pool's folder as a file system of 6 MiB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("needs to mount a small file system")
-    try:
-        with pytest.raises(BadContent, match=r"\.base\.qcow2\..*part: No space left on device"):
-            _fetch(connection, pool, url=server("/ok.qcow2"))
-        assert list(folder.iterdir()) == []
-    finally:
-        subprocess.run(["umount", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("path", ["/endless", "/bomb.gz"])
+def test_a_full_disk(connection: Connection, pool: Any, small: Path, server: Server, path: str) -> None:
+    """It is not filled to the last byte, and nothing is left."""
+    with pytest.raises(BadContent, match=r"\.base\.qcow2\..*part: No space left on device \(the last 61 KiB are left"):
+        _fetch(connection, pool, url=server(path))
+    assert list(small.iterdir()) == []
 
 
 def test_bytes_take_the_place_of_older_ones(connection: Connection, pool: Any, folder: Path) -> None:

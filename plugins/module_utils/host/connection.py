@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import sys
 import threading
@@ -138,6 +139,8 @@ class Connection:
     def __init__(self, uri: str) -> None:
         require_libraries()
         self.uri = uri
+        # Ansible takes over the language of whoever logs in, and libvirt's words are compared.
+        locale.setlocale(locale.LC_MESSAGES, "C")
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
         folder = session_folder(uri, os.environ.get("XDG_RUNTIME_DIR"), os.geteuid())

@@ -24,8 +24,8 @@ from ..plan.image import QCOW2
 from ..plan.values import size_text
 from ..progress import metered
 from .connection import Connection, libvirt
-from .fetch import BadContent, BrokenOff, copy_source, opened, shown, verify
-from .image import check_fits, convert, grow, looked_at, packing, unpack
+from .fetch import BadContent, BrokenOff, Look, copy_source, opened, shown, verify
+from .image import check_fits, check_growing, convert, grow, looked_at, packing, unpack
 from .note import read_note, write_note
 
 # File systems without hard links.
@@ -55,8 +55,12 @@ def fetch(connection: Connection, pool: Any, args: Mapping[str, Any]) -> None:
     def write(part: IO[bytes], path: str) -> str:
         if not connection.is_local and _is_ready(args):
             return str(source["file"])
-        _download(source, part)
-        return _made_ready(part, path, args)
+        _download(source, part, look)
+        return _made_ready(part, path, args, look)
+
+    def look(file: IO[bytes], count: int) -> None:
+        if args.get("size"):
+            check_growing(file, count, args["size"], args["name"], shown(source))
 
     _place(connection, pool, args, write, tag, note)
 
@@ -79,21 +83,21 @@ def _is_ready(args: Mapping[str, Any]) -> bool:
     return True
 
 
-def _download(source: Mapping[str, Any], part: IO[bytes]) -> None:
+def _download(source: Mapping[str, Any], part: IO[bytes], look: Look) -> None:
     try:
-        copy_source(source, part)
+        copy_source(source, part, look)
     except BrokenOff as error:
         kept = "the next run goes on from there" if source.get("checksum") else "nothing was kept"
         raise BrokenOff(f"{error}; {kept}") from error
     part.flush()
 
 
-def _made_ready(part: IO[bytes], path: str, args: Mapping[str, Any]) -> str:
+def _made_ready(part: IO[bytes], path: str, args: Mapping[str, Any], look: Look) -> str:
     """Unpack, check and convert what was downloaded. Returns the path of the image, which is this one or beside it."""
     source, where = args["source"], shown(args["source"])
     how = source.get("compression") or packing(part)
     if how and how != "none":
-        unpack(part, how, path + ".unpacked", where)
+        unpack(part, how, path + ".unpacked", where, look)
         part.truncate(0)
         path += ".unpacked"
     with open(path, "rb") as image:

@@ -16,7 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Callable, NamedTuple
 
 from ..plan.words import shown_url
 from ..progress import metered
@@ -26,6 +26,13 @@ _BLOCK = 1 << 16
 _ZEROS = bytes(_BLOCK)
 # How often a download that broke off is taken up again in one run, as long as each time brings something.
 _TRIES = 5
+
+
+Look = Callable[[IO[bytes], int], None]
+"""Sees a file that is being written, and how many bytes it has so far. Raises BadContent if it is not wanted."""
+
+# Of a file system this stays free: 1 in so many parts of it, but no more bytes than that.
+_SHARE, _MOST = 100, 64 << 20
 
 
 class BadContent(Exception):
@@ -48,14 +55,14 @@ class Answer(NamedTuple):
     tag: str | None
 
 
-def copy_source(source: Mapping[str, Any], part: IO[bytes]) -> None:
+def copy_source(source: Mapping[str, Any], part: IO[bytes], look: Look) -> None:
     """Copy a source into a file. What is in the file already is taken for its beginning, if a checksum can tell.
 
     Raises BadContent; BrokenOff when the source ended early.
     """
     held = part.seek(0, os.SEEK_END) if source.get("checksum") else 0
     part.truncate(held)
-    _copy_whole(source, part, held)
+    _copy_whole(source, part, held, look)
     try:
         verify(source, part)
     except BadContent:
@@ -63,11 +70,11 @@ def copy_source(source: Mapping[str, Any], part: IO[bytes]) -> None:
             raise
         # The beginning was of something else.
         part.truncate(0)
-        _copy_whole(source, part, 0)
+        _copy_whole(source, part, 0, look)
         verify(source, part)
 
 
-def _copy_file(source: Mapping[str, Any], part: IO[bytes]) -> None:
+def _copy_file(source: Mapping[str, Any], part: IO[bytes], look: Look) -> None:
     """Copy a file of this machine. Its holes are not even read: an image of some GiB may hold some MiB."""
     part.truncate(0)
     with _opened(source, 0, None) as answer:
@@ -83,6 +90,7 @@ def _copy_file(source: Mapping[str, Any], part: IO[bytes]) -> None:
                         raise BrokenOff(f"{shown(source)} broke off after {count} of {end} bytes")
                     write_sparse(part, chunk)
                     count += len(chunk)
+                    look(part, count)
                     through(count)
     part.truncate(end)
 
@@ -101,9 +109,9 @@ def data_ranges(fd: int, end: int, at: int = 0) -> Iterator[tuple[int, int]]:
         at = hole
 
 
-def _copy_whole(source: Mapping[str, Any], part: IO[bytes], begin: int) -> None:
+def _copy_whole(source: Mapping[str, Any], part: IO[bytes], begin: int, look: Look) -> None:
     if source.get("file"):
-        _copy_file(source, part)
+        _copy_file(source, part, look)
         return
     count, tag = begin, None
     for attempt in range(_TRIES):
@@ -119,6 +127,7 @@ def _copy_whole(source: Mapping[str, Any], part: IO[bytes], begin: int) -> None:
                     for chunk in _chunks(answer, shown(source), count):
                         write_sparse(part, chunk)
                         count += len(chunk)
+                        look(part, count)
                         through(count)
             part.truncate(count)
         except BrokenOff:
@@ -147,7 +156,16 @@ def _chunks(answer: Answer, where: str, count: int) -> Iterator[bytes]:
 
 
 def write_sparse(file: IO[bytes], data: bytes) -> None:
-    """Write, leaving holes where there are only zeros. The caller sets the length at the end."""
+    """Write, leaving holes where there are only zeros. The caller sets the length at the end.
+
+    Raises OSError for a file system that is full but for a little: a guest whose write finds no room at all is paused.
+    """
+    about = os.fstatvfs(file.fileno())
+    left = min(about.f_blocks * about.f_frsize // _SHARE, _MOST)
+    if about.f_bavail * about.f_frsize < left + len(data) and data.strip(b"\0"):
+        raise OSError(
+            errno.ENOSPC, f"No space left on device (the last {left >> 10} KiB are left to guests and others)"
+        )
     view = memoryview(data)
     for start in range(0, len(view), _BLOCK):
         block = view[start : start + _BLOCK]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -13,69 +14,116 @@ import re
 import shutil
 import subprocess
 import zlib
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Generator, Mapping
+from typing import IO, Any, Callable
 
 from ..plan.values import size_text
-from .fetch import CHUNK, BadContent, write_sparse
+from .fetch import CHUNK, BadContent, Look, write_sparse
 
 _PACKED = {b"\xfd7zXZ\x00": "xz", b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"BZh": "bz2"}
 _MAGIC = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"QED\0": "qed", b"vhdxfile": "vhdx", b"conectix": "vpc"}
 _VDI = b"\x7f\x10\xda\xbe"
+# Bytes at the beginning of an image that tell what it is.
+_HEAD = 512
 _PAGE = re.compile(rb"^\s*(<!doctype html|<html|<\?xml)", re.IGNORECASE)
+# Bytes of memory that unpacking may take: xz -9 asks for 64 MiB, a file that means harm for 4 GiB. zstd has such a limit of its own.
+_MEMORY = 512 << 20
 _OPTIONS = ("compat", "cluster_size", "lazy_refcounts", "extended_l2")
 
 
 def packing(file: IO[bytes]) -> str | None:
     """How a file is compressed, None when it is not."""
     file.seek(0)
-    head = file.read(8)
+    return _packing_of(file.read(8))
+
+
+def _packing_of(head: bytes) -> str | None:
     return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
 
 
-def unpack(packed: IO[bytes], how: str, path: str, where: str) -> None:
-    """Decompress a file to this path, with holes for zeros. where: what a message calls its source."""
+def unpack(packed: IO[bytes], how: str, path: str, where: str, look: Look) -> None:
+    """Decompress a file to this path, with holes for zeros. where: what a message calls its source; look: sees what has come
+    of it, and raises BadContent for what is not wanted.
+    """
     count = 0
     packed.seek(0)
     with open(path, "w+b") as file:
         os.chmod(path, 0o600)
-        if how == "zst":
-            count = _unzstd(packed, file, where)
-        else:
-            with {"xz": lzma.open, "gz": gzip.open, "bz2": bz2.open}[how](packed) as stream:
-                while chunk := _unpacked(stream, how, where):
-                    write_sparse(file, chunk)
-                    count += len(chunk)
+        with contextlib.closing(_UNPACKED[how](packed, where)) as chunks:
+            for chunk in chunks:
+                write_sparse(file, chunk)
+                count += len(chunk)
+                look(file, count)
         file.truncate(count)
 
 
-def _unpacked(stream: Any, how: str, where: str) -> bytes:
-    try:
-        return bytes(stream.read(CHUNK))
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise BadContent(f"{where}: is no whole {how} file ({error}); nothing was kept") from error
+def _unbz2(packed: IO[bytes], where: str) -> Generator[bytes, None, None]:
+    with bz2.open(packed) as stream:
+        yield from _read(stream, "bz2", where)
 
 
-def _unzstd(packed: IO[bytes], file: IO[bytes], where: str) -> int:
+def _ungz(packed: IO[bytes], where: str) -> Generator[bytes, None, None]:
+    with gzip.open(packed) as stream:
+        yield from _read(stream, "gz", where)
+
+
+def _read(stream: Any, how: str, where: str) -> Generator[bytes, None, None]:
+    while True:
+        try:
+            chunk = bytes(stream.read(CHUNK))
+        except (OSError, EOFError, zlib.error) as error:
+            raise _broken(where, how, error) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _unxz(packed: IO[bytes], where: str) -> Generator[bytes, None, None]:
+    """What is in an xz file: one stream after the other. Python's own files set no limit to the memory that it may ask for."""
+    data = packed.read(CHUNK)
+    while data:
+        decoder = lzma.LZMADecompressor(memlimit=_MEMORY)
+        while not decoder.eof:
+            try:
+                chunk = decoder.decompress(data, CHUNK)
+            except lzma.LZMAError as error:
+                raise _broken(where, "xz", error) from error
+            yield chunk
+            data = packed.read(CHUNK) if decoder.needs_input else b""
+            if decoder.needs_input and not data:
+                raise _broken(where, "xz", "it ends too early")
+        data = decoder.unused_data.lstrip(b"\0") or packed.read(CHUNK).lstrip(b"\0")
+
+
+def _broken(where: str, how: str, reason: object) -> BadContent:
+    return BadContent(f"{where}: is no whole {how} file ({reason}); nothing was kept")
+
+
+def _unzstd(packed: IO[bytes], where: str) -> Generator[bytes, None, None]:
     command = shutil.which("zstd")
     if command is None:
         raise BadContent(f"{where} is compressed with zstd: the package zstd is missing on this machine")
-    count = 0
     packed.flush()
     # The command reads from where the descriptor stands.
     os.lseek(packed.fileno(), 0, os.SEEK_SET)
     with subprocess.Popen([command, "-dcq"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             while chunk := process.stdout.read(CHUNK):
-                write_sparse(file, chunk)
-                count += len(chunk)
+                yield chunk
         except BaseException:
             process.kill()
             raise
         error = process.stderr.read().decode(errors="replace").strip()
     if process.returncode:
-        raise BadContent(f"{where}: is no whole zst file ({error}); nothing was kept")
-    return count
+        raise _broken(where, "zst", error)
+
+
+_UNPACKED: dict[str, Callable[[IO[bytes], str], Generator[bytes, None, None]]] = {
+    "bz2": _unbz2,
+    "gz": _ungz,
+    "xz": _unxz,
+    "zst": _unzstd,
+}
 
 
 def looked_at(file: IO[bytes], where: str) -> tuple[str, int | None]:
@@ -86,7 +134,28 @@ def looked_at(file: IO[bytes], where: str) -> tuple[str, int | None]:
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
-    head = file.read(512)
+    return _told_by(file.read(_HEAD), length, where)
+
+
+def check_growing(file: IO[bytes], count: int, size: int, name: str, where: str) -> None:
+    """Raise BadContent as soon as what has come of an image, which is so many bytes, tells that it will not fit. size: what
+    the volume is to have, in bytes; where: what a message calls the source.
+    """
+    file.flush()
+    head = os.pread(file.fileno(), _HEAD, 0)
+    if _packing_of(head):
+        return
+    found, virtual = _told_by(head, count, where)
+    if found != "raw":
+        check_fits(virtual, size, name)
+    elif count > size:
+        raise BadContent(
+            f"the content of volume {name} has more than the declared size of {size_text(size)}; nothing was kept"
+        )
+
+
+def _told_by(head: bytes, length: int, where: str) -> tuple[str, int | None]:
+    """What the first bytes of an image of this length tell: its format, and its virtual size."""
     if not head:
         raise BadContent(f"{where} is empty; nothing was kept")
     if _PAGE.match(head):

@@ -152,7 +152,14 @@ def _asked(
 
 def _snapshots(conn: Any, guest: str) -> dict[str, Snapshot]:
     found = {}
-    for item in conn.lookupByName(guest).listAllSnapshots(0):
+    try:
+        items = conn.lookupByName(guest).listAllSnapshots(0)
+    except libvirt.libvirtError as error:
+        # A driver without snapshots.
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        items = []
+    for item in items:
         xml = item.getXMLDesc(0)
         name, parent = item.getName(), tree.get(tree.parse(xml), "parent/name")
         found[name] = Snapshot(name, xml, parent, bool(item.isCurrent(0)))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import tree
 from . import ownership
-from .current import CHANNEL, Domain, Volume
+from .current import CHANNEL, Domain
 from .fit import check_parts, fill_parts, settle_parts
 from .guest import macs
 from .live import Asks, live_plan
@@ -25,13 +25,12 @@ from .objects import (
     undeclared,
 )
 from .overlay import Edit
-from .plan import BY_AGENT, Change, Id, ObjectPlan, Step
+from .own_storage import remove_storage
+from .plan import BY_AGENT, LEFT, Change, Id, ObjectPlan, Step
 from .power import ENDS, STILL, power_steps
 from .problem import Problems
-from .rename import seed_name
-from .seed import ignition_name, seed_waits
+from .seed import seed_waits
 from .site import Declared, Site
-from .users import users_of
 from .volume import volume_id
 
 
@@ -230,41 +229,16 @@ def plan_absent(declared: Declared, site: Site) -> ObjectPlan:
     if current.persistent:
         steps += (Step("undefine", {}, f"undefine guest {name}"),)
     root = tree.only_read(current.inactive)
-    if declared.get("remove_storage"):
-        _remove_storage(root, name, site)
+    changes = [Change("state", current.state, "absent", "delete")]
+    left = remove_storage(root, name, site) if declared.get("remove_storage") else ()
+    if left:
+        changes.append(Change(LEFT, None, list(left), "delete"))
     return ObjectPlan(
         "domain",
         name,
         "absent",
-        (Change("state", current.state, "absent", "delete"),),
+        tuple(changes),
         steps,
         facts={"uuid": tree.get(root, "uuid")},
         patience=declared["timeout"],
     )
-
-
-def _remove_storage(root: tree.Element, name: str, site: Site) -> None:
-    """Add the guest's own volumes to those that are to be deleted: writable, or what it configures itself by; in a pool; used by nobody else."""
-    for node in tree.find_all(root, "devices/disk"):
-        path = tree.get(node, "source/@file") or tree.get(node, "source/@dev")
-        volume = site.volume_at(path) if path else None
-        pool, volume_name = tree.get(node, "source/@pool"), tree.get(node, "source/@volume")
-        if volume is None and pool and volume_name:
-            volume = site.volume(pool, volume_name)
-        if volume is None or tree.find(node, "shareable") is not None:
-            continue
-        own_seed = volume.name == seed_name(name, root)
-        if (node.get("device", "disk") != "disk" or tree.find(node, "readonly") is not None) and not own_seed:
-            continue
-        _remove_unused(volume, name, site)
-    for entry in tree.find_all(root, "sysinfo/entry"):
-        volume = site.volume_at(entry.get("file")) if entry.get("file") else None
-        if volume is not None and volume.name == ignition_name(name, root):
-            _remove_unused(volume, name, site)
-
-
-def _remove_unused(volume: Volume, name: str, site: Site) -> None:
-    """Add a guest's volume to those that are to be deleted, unless it is declared to stay or somebody else uses it."""
-    key = (volume.pool, volume.name)
-    if site.volumes.get(key, {}).get("state", "absent") == "absent" and not users_of(volume.path, site, name):
-        site.volumes[key] = {"name": volume.name, "pool": volume.pool, "state": "absent"}

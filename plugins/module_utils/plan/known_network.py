@@ -9,7 +9,7 @@ import ipaddress
 
 from .. import tree
 from .known import Key, Known, by_tag, by_text, by_texts
-from .values import number
+from .values import duid, number
 
 
 def _ip_family(node: tree.Element, _place: int) -> str:
@@ -34,15 +34,20 @@ def _mask(node: tree.Element) -> str:
     return str(node.get("prefix") or node.get("netmask") or (128 if ":" in node.get("address", "") else 32))
 
 
+def _client(node: tree.Element, place: int) -> str:
+    """A host of DHCP is known by its MAC address, over IPv6 by its DUID."""
+    if node.get("id") and not node.get("mac"):
+        return duid(node.get("id"))
+    return str(node.get("mac") or node.get("name") or node.get("ip") or place).lower()
+
+
 def _pci(node: tree.Element, _place: int) -> str:
     return ",".join(str(number(node.get(name) or "0")) for name in ("domain", "bus", "slot", "function"))
 
 
 NETWORK_KEYS: dict[str, Key] = {
     "ip": _ip_family,
-    "ip/dhcp/host": lambda node, place: (
-        node.get("mac") or node.get("id") or node.get("name") or node.get("ip") or str(place)
-    ).lower(),
+    "ip/dhcp/host": _client,
     "dns/host": by_text("@ip"),
     "dns/txt": by_text("@name"),
     "dns/srv": by_texts("@service", "@protocol", "@domain", "@target", "@port"),
@@ -88,6 +93,7 @@ NETWORK = Known(
         "ip/@address": "ip",
         "ip/@netmask": "ip",
         "ip/dhcp/host/@mac": "mac",
+        "ip/dhcp/host/@id": "duid",
         "route/@address": "ip",
         **{f"forward/address/@{name}": "int" for name in ("domain", "bus", "slot", "function")},
     },

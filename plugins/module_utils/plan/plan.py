@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 Id = tuple[str, str]
 
 
+LEFT = "left_behind"
+"""The path of what stays of a guest's storage that is told to go with it."""
+
+
 class Change(NamedTuple):
     """One difference in the user's words. effect: live, restart, create or delete."""
 

@@ -340,6 +340,13 @@ def _lower(text: str) -> str:
     return text.lower()
 
 
+def duid(text: str) -> str:
+    """A DUID as dnsmasq reads it, which takes one digit for a byte as well (parse_hex in its util.c); libvirt keeps it as it was
+    written.
+    """
+    return ":".join(part.lower().zfill(2) for part in text.split(":"))
+
+
 def _no_slash(text: str) -> str:
     """A path with single slashes and none at its end; POSIX leaves two at the beginning a meaning (virFileSanitizePath)."""
     plain = re.sub("//+", "/", text)
@@ -367,6 +374,7 @@ VALUES: dict[str, Value] = {
     "raw": Value(str, _identity, _identity),
     # Only compared, never declared by an option.
     "word": Value(_text, _identity, _lower),
+    "duid": Value(_line, duid, duid),
     "usb_version": Value(_text, _identity, _usb_version),
 }
 

@@ -198,8 +198,8 @@ DEVICES = rows(
 - force  bool  -  live default=false
     Whether a guest that did not shut down in time is switched off.
 - remove_storage  bool  -  live default=false
-    With O(state=absent): delete the guest's own volumes too. Never a cdrom image that others use, a backing file
-    or anything outside a pool.
+    With O(state=absent): delete the guest's own volumes too, and what external snapshots made of them. Never a cdrom image, what others
+    use, a backing file that is no snapshot's, or anything outside a pool. What nobody uses then, and stays, is told as C(left_behind).
 """,
     disks=disks.DISKS,
     interfaces=devices.INTERFACES,
