@@ -40,6 +40,9 @@ def test_everything_about_a_guest_from_the_control_machine(
     uri = reach(host, monkeypatch, tmp_path)
     image = tmp_path / "base.raw"
     image.write_bytes(b"begin" + bytes(8 << 20) + b"end")
+    # Whole sectors go another way into the pool than a file that ends within one.
+    whole = tmp_path / "whole.raw"
+    whole.write_bytes(b"begin".ljust(1 << 20, b"-") + bytes(8 << 20) + b"end".rjust(512))
     pool = f"{name}p"
     stack: dict[str, Any] = {
         "pools": [{"name": pool, "type": "dir", "path": f"{AREA}/{name}", "state": "active"}],
@@ -48,6 +51,7 @@ def test_everything_about_a_guest_from_the_control_machine(
             {"name": "base.raw", "pool": pool, "source": {"file": str(image)}, "permissions": {"mode": "0640"}},
             {"name": "answers.iso", "pool": pool, "iso": {"label": "OEMDRV", "files": {"ks/ks.cfg": "text"}}},
             {"name": "copy.raw", "pool": pool, "clone": "base.raw"},
+            {"name": "whole.raw", "pool": pool, "format": "raw", "source": {"file": str(whole)}},
         ],
         "domains": [
             {
@@ -73,6 +77,9 @@ def test_everything_about_a_guest_from_the_control_machine(
         == [host.sh("sha256sum", stdin=image.read_bytes()).split()[0]] * 2
     )
     assert int(host.sh(f"stat -c %b {AREA}/{name}/base.raw")) * 512 < 1 << 20
+    uploaded = host.sh(f"sha256sum < {AREA}/{name}/whole.raw; stat -c %b {AREA}/{name}/whole.raw").split()
+    assert uploaded[0] == host.sh("sha256sum", stdin=whole.read_bytes()).split()[0]
+    assert int(uploaded[-1]) * 512 < 2 << 20
     assert "OEMDRV" in host.sh(f"grep -ao OEMDRV {AREA}/{name}/answers.iso")
 
     # What is another now is sent anew, and is whole under its name.
@@ -83,7 +90,7 @@ def test_everything_about_a_guest_from_the_control_machine(
     assert "graphical" in host.sh(f"grep -ao graphical {AREA}/{name}/answers.iso")
     assert "other" in host.sh(f"grep -ao other {AREA}/{name}/{name}-seed.iso")
     assert sorted(host.sh(f"ls -A {AREA}/{name}").split()) == sorted(
-        ["answers.iso", "base.raw", "copy.raw", f"{name}-seed.iso", f"{name}-vda.qcow2"]
+        ["answers.iso", "base.raw", "copy.raw", "whole.raw", f"{name}-seed.iso", f"{name}-vda.qcow2"]
     )
 
     # What needs the file itself is told, and nothing else is done.
@@ -129,7 +136,9 @@ def user(host: Host, name: str) -> Any:
     """An ordinary user of the host."""
     host.sh(f"useradd -m -s /bin/bash {name}u && loginctl enable-linger {name}u")
     yield f"{name}u"
-    host.sh(f"loginctl disable-linger {name}u; pkill -KILL -u {name}u; sleep 0.3; userdel -r {name}u", check=False)
+    # Stopped by systemd, not killed: a manager that was killed stays behind as a failed unit of the host.
+    host.sh(f"loginctl disable-linger {name}u; systemctl stop user@$(id -u {name}u).service", check=False)
+    host.sh(f"pkill -KILL -u {name}u; sleep 0.3; userdel -r {name}u", check=False)
 
 
 def test_an_ordinary_user_s_session(host: Host, name: str, user: str) -> None:

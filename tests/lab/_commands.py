@@ -70,7 +70,7 @@ def boot(place: Place, wanted: Sequence[Host]) -> None:
     in_parallel(lambda host: _host.create(place, host), idle)
     _host.introduce(place, _host.known(place.lab))
     in_parallel(lambda host: _host.start(place, host.name), idle)
-    in_parallel(lambda host: _host.wait_until_up(place, host), wanted)
+    in_parallel(lambda host: _host.wait_until_up(place, host, booting=host in idle), wanted)
 
 
 def wishes(place: Place, prefix: str, count: int, releases: Sequence[str]) -> list[Host]:

@@ -294,8 +294,12 @@ def ssh_config(place: Place, hosts: Sequence[Host]) -> str:
     return "\n".join([*lines, ""])
 
 
-def wait_until_up(place: Place, host: Host) -> None:
-    """Wait until a host answers by ssh and has finished booting; a failed unit is an error."""
+def wait_until_up(place: Place, host: Host, *, booting: bool = True) -> None:
+    """Wait until a host answers by ssh and has finished booting.
+
+    A unit that failed while `booting` is an error. On a host that was up before, it is what was done there since:
+    nothing that a boot did wrong, and no reason to keep the host from whoever asks for it next.
+    """
     log = place.directory(host.name) / "console.log"
     deadline = time.monotonic() + BOOT_SECONDS
     while not answers(host.address):
@@ -305,7 +309,7 @@ def wait_until_up(place: Place, host: Host) -> None:
             raise LabError(f"{host.name} does not answer by ssh after {BOOT_SECONDS:.0f} s (see {log})")
         time.sleep(0.05)
     state = remote(place, host, "systemctl", "is-system-running", "--wait")
-    if state != "running":
+    if booting and state != "running":
         failed = remote(place, host, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
         raise LabError(f"{host.name} is {state or 'silent'} after boot: {failed or f'see {log}'}")
 

@@ -78,10 +78,12 @@ def state() -> Iterator[Path]:
 
 
 def test_up_is_idempotent_and_fast(state: Path) -> None:
-    """Up twice leaves the hosts as they are."""
+    """Up twice leaves the hosts as they are, also one on which something failed meanwhile."""
     lab(state, *UP)
     ids = [lab(state, "ssh", name, "cat", "/etc/machine-id") for name in ("host1", "host2")]
     assert len(set(ids)) == 2
+    lab(state, "ssh", "host1", "systemd-run --quiet --wait --unit=trace false || true")
+    assert "trace.service" in lab(state, "ssh", "host1", "systemctl list-units --failed --plain --no-legend")
     started = time.monotonic()
     lab(state, *UP)
     assert time.monotonic() - started < 6
