@@ -39,7 +39,7 @@ QUICK: dict[str, Stage] = {
 FULL: dict[str, Stage] = {
     "incumbent-100": lambda rounds: incumbent(100, rounds, 25),
     "unchanged-1000": lambda rounds: unchanged(1000, rounds, 3.0),
-    "shutdown-10": lambda rounds: shut_down(10, rounds),
+    "shutdown-20": lambda rounds: shut_down(20, rounds),
     "image-10": lambda rounds: from_one_image(10, rounds),
     "inventory-500": lambda rounds: inventory(500, rounds),
     "upload": uploaded,
@@ -95,4 +95,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", metavar="A,B", help=f"these stages alone, of {', '.join([*QUICK, *FULL])}, host")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant (default 5)")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if strange := set(options.only.split(",") if options.only else ()) - {*QUICK, *FULL, "host"}:
+        parser.error(f"there is no stage {', '.join(sorted(strange))}")
+    return options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 
 from figure import Figure, compare
@@ -188,7 +189,7 @@ def inventory(count: int, rounds: int) -> list[Figure]:
 
 def uploaded(rounds: int) -> list[Figure]:
     """A sparse image of 4 GiB as a volume: of a file on the host, and of one on this machine through libvirt over ssh;
-    against a task that copies the file on the host with cp.
+    against a task that copies the file on the host with cp. The latter also against tar through ssh: it knows holes.
     """
     make_volumes([])
     on_host(f"rm -f {POOL}/bench-upload.raw && {SPARSE} {SPARSE_FILE}")
@@ -197,6 +198,8 @@ def uploaded(rounds: int) -> list[Figure]:
     volume = {"name": "bench-upload.raw", "pool": "bench", "format": "raw"}
     task = "kvmfleet.libvirt.volume"
     remote = {**volume, "source": {"file": str(local)}, "uri": uri_over_ssh()}
+    unpack = f"tar -xSf - -C {POOL} --transform s/.*/bench-upload.raw/"
+    through_ssh = f"tar -cSf - -C {local.parent} {local.name} | {shlex.join(ssh_words(unpack))}"
     times = race(
         [
             Play("file", {task: {**volume, "source": {"file": SPARSE_FILE}}}, changed=True, before=clear),
@@ -204,6 +207,12 @@ def uploaded(rounds: int) -> list[Figure]:
             Play(
                 "cp",
                 {"ansible.builtin.command": {"cmd": f"cp --sparse=always {SPARSE_FILE} {POOL}/bench-upload.raw"}},
+                changed=True,
+                before=clear,
+            ),
+            Play(
+                "tar",
+                {"ansible.builtin.shell": {"cmd": through_ssh}, "delegate_to": "localhost", "vars": LOCAL},
                 changed=True,
                 before=clear,
             ),
@@ -216,6 +225,7 @@ def uploaded(rounds: int) -> list[Figure]:
     return [
         compare(times, ("file", "volume of a 4 GiB sparse file on the host"), cp, 1.5),
         compare(times, ("ssh", "volume of a 4 GiB sparse file here, over an ssh URI"), cp, 1.5),
+        compare(times, ("ssh", "the same"), ("tar", "tar -S through ssh, as a task")),
     ]
 
 
