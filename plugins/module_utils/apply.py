@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 from . import progress
-from .host.act import perform
-from .host.connection import Connection, HypervisorError, MissingLibrary
+from .host.act import check_unchanged, perform
+from .host.connection import Connection, HypervisorError, MissingLibrary, Overtaken
 from .host.fetch import BadContent
 from .host.lines import Lines
 from .host.wait import TimedOut
@@ -39,8 +39,16 @@ _POWER = frozenset(
 )
 
 
-def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) -> dict[Id, Result]:
-    """Carry out a plan. stop: begin no further object after one failed. An object whose needs failed is left out."""
+Definitions = Mapping[Id, "str | None"]
+"""Definitions as they were when a plan was made, None of what was not there."""
+
+
+def apply_plan(
+    connection: Connection, plan: Plan, parallel: int, stop: bool, before: Definitions | None = None
+) -> dict[Id, Result]:
+    """Carry out a plan. stop: begin no further object after one failed. An object whose needs failed is left out. before: of
+    objects that are not defined anew where they are another one by now.
+    """
     # libvirt hangs up on a client that does not answer for half a minute, as this one would not while it fetches something.
     connection.listen()
     results: dict[Id, Result] = {item.id: Result(False, (), None) for item in plan.objects if not item.steps}
@@ -54,7 +62,7 @@ def apply_plan(connection: Connection, plan: Plan, parallel: int, stop: bool) ->
             # Not more than are worked on at once: what is only queued could not be stopped any more.
             for item in ready[: most - len(running)]:
                 waiting.remove(item)
-                running[pool.submit(_carry_out, lines, item)] = item.id
+                running[pool.submit(_carry_out, lines, item, before or {})] = item.id
             progress.tell(_words(plan, results, list(running.values())))
             if not running:
                 results.update(_in_circles(waiting))
@@ -76,11 +84,14 @@ def _leave_out(waiting: list[ObjectPlan], results: dict[Id, Result], stop: bool)
     """Objects that can still be begun; the others get a result that says why not."""
     kept = []
     failed = {key for key, result in results.items() if result.error}
+    # What somebody else does at the same time says nothing of what is left.
+    broken = any(result.error and not result.overtaken for result in results.values())
     for item in waiting:
         blocked = sorted(item.needs & failed)
         if blocked:
-            results[item.id] = Result(False, (), "%s %s: not begun, as %s %s failed" % (item.id + blocked[0]))
-        elif stop and failed:
+            told = "%s %s: not begun, as %s %s failed" % (item.id + blocked[0])
+            results[item.id] = Result(False, (), told, all(results[key].overtaken for key in blocked))
+        elif stop and broken:
             results[item.id] = Result(
                 False, (), "{} {}: not begun after the failure of another object".format(*item.id)
             )
@@ -100,19 +111,26 @@ def _in_circles(waiting: list[ObjectPlan]) -> dict[Id, Result]:
     return found
 
 
-def _carry_out(lines: Lines, item: ObjectPlan) -> Result:
+def _carry_out(lines: Lines, item: ObjectPlan, before: Definitions) -> Result:
     with lines.taken() as connection:
-        return _done(connection, item)
+        return _done(connection, item, before)
 
 
-def _done(connection: Connection, item: ObjectPlan) -> Result:
+def _done(connection: Connection, item: ObjectPlan, before: Definitions) -> Result:
     done = False
     waiting: list[str] = []
     declined: dict[str, str] = {}
     for place, step in enumerate(item.steps):
         try:
+            if step.verb == "define" and item.id in before:
+                check_unchanged(connection, item, before[item.id])
             reason = perform(connection, item, step)
+        except Overtaken as error:
+            return Result(done, tuple(waiting), f"{item.kind} {item.name}: {error}", True)
         except HypervisorError as error:
+            if error.is_overtaken and not step.may_wait:
+                # Nothing is put back: it would be put over what somebody else has made.
+                return Result(done, tuple(waiting), str(error), True)
             if not step.may_wait or error.is_passing or error.code not in _DECLINED:
                 return Result(done, tuple(waiting), f"{error}{_put_back(connection, item, place)}")
             reason = str(error)

@@ -5,17 +5,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Any, Callable
 
-from .apply import apply_plan
+from .apply import Definitions, apply_plan
 from .host.connection import Connection
 from .host.read import Lease, read_host, read_leases
 from .host.ready import until_ready
 from .outcome import Told
+from .plan.current import Host
 from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
 from .plan.problem import Declined
+from .plan.secret import secret_name
+from .plan.snapshot import snapshot_id
 from .plan.stack import Earlier, Stack, plan_stack
-from .scope import scope_after, with_untouched
+from .plan.volume import volume_id
+from .scope import scope_after, scope_of, with_untouched
+from .spec.kinds import KIND
+
+# How often a host that others change at the same time is looked at anew, and seconds by which they get ahead before.
+LOOKS = 3
+_AHEAD = 0.5
+# The kinds whose definition is written as a whole, over whatever is there.
+_DEFINED = frozenset(("domain", "network", "nwfilter", "pool"))
 
 
 def converge(
@@ -25,12 +38,33 @@ def converge(
     awaited: list[Awaited],
     parallel: int,
     stop: bool,
+    planned: Callable[[Stack, Host], Plan],
 ) -> tuple[Plan, dict[Id, Result], Told]:
     """Make a plan true. Returns the plan with what still waits then, what became of each object, and what is known
-    of the guests that were waited for.
+    of the guests that were waited for. planned: makes and judges a plan anew, where somebody else was there first.
     """
     stale = _stale_leases(connection, earlier.plan, awaited)
-    results = apply_plan(connection, earlier.plan, parallel, stop)
+    results = apply_plan(connection, earlier.plan, parallel, stop, _definitions(earlier.host, earlier.plan))
+    for _look in range(LOOKS):
+        failed = [key for key, result in results.items() if result.error]
+        if not failed or not all(results[key].overtaken for key in failed):
+            break
+        time.sleep(_AHEAD)
+        left = _settled(stack, {key for key, result in results.items() if result.done})
+        try:
+            host = read_host(connection, scope_of(stack))
+            plan = planned(left, host)
+        except Declined as error:
+            results[failed[0]] = results[failed[0]]._replace(error=f"{results[failed[0]].error}; as it is now: {error}")
+            break
+        if all(_steps(plan, key) == _steps(earlier.plan, key) for key in failed if results[key].done is False):
+            break  # Nothing is otherwise than before, so it was nobody else.
+        again = apply_plan(connection, plan, parallel, stop, _definitions(host, plan))
+        earlier = Earlier(_joined(earlier.plan, plan, results), host)
+        results = {
+            **{key: result._replace(error=None, overtaken=False) for key, result in results.items()},
+            **_both(results, again),
+        }
     after, results = _verified(connection, stack, earlier, results)
     if any(result.error for result in results.values()):
         return after, results, {}
@@ -38,6 +72,46 @@ def converge(
     for name, sentence in ready.late.items():
         results[("domain", name)] = results.get(("domain", name), Result(False, (), None))._replace(error=sentence)
     return after, results, ready.told
+
+
+def _definitions(host: Host, plan: Plan) -> Definitions:
+    """The definitions of what a plan would define, as they were for it. A transient object's changes by itself."""
+    found: dict[Id, str | None] = {}
+    for item in plan.objects:
+        there: Any = getattr(host, KIND[item.kind].plural, {}).get(item.name) if item.kind in _DEFINED else None
+        renamed = any(step.verb == "rename" for step in item.steps)
+        if item.kind in _DEFINED and not renamed and getattr(there, "persistent", True):
+            found[item.id] = None if there is None else there.inactive
+    return found
+
+
+def _steps(plan: Plan, key: Id) -> Any:
+    return next((item.steps for item in plan.objects if item.id == key), ())
+
+
+def _joined(first: Plan, then: Plan, results: Mapping[Id, Result]) -> Plan:
+    """Two plans that were carried out one after the other as one: with what was done by the first, and all of the other."""
+    before = {item.id: item for item in first.objects if results[item.id].done}
+    objects = [_one_after_other(before.pop(item.id, None), item) for item in then.objects]
+    return Plan((*objects, *before.values()))
+
+
+def _one_after_other(first: ObjectPlan | None, then: ObjectPlan) -> ObjectPlan:
+    if first is None:
+        return then
+    kept = {change.path for change in then.changes}
+    changes = tuple(change for change in first.changes if change.path not in kept) + then.changes
+    return then._replace(changes=changes, steps=first.steps + then.steps)
+
+
+def _both(first: Mapping[Id, Result], then: Mapping[Id, Result]) -> dict[Id, Result]:
+    none = Result(False, (), None)
+    return {
+        key: result._replace(
+            done=result.done or first.get(key, none).done, waiting=(*first.get(key, none).waiting, *result.waiting)
+        )
+        for key, result in then.items()
+    }
 
 
 def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) -> frozenset[Lease]:
@@ -95,19 +169,32 @@ def _with_pending(item: ObjectPlan, after: ObjectPlan | None, result: Result | N
     )
 
 
-def _settled(stack: Stack) -> Stack:
-    """The stack with acts as the states that they lead to."""
-    domains = [
-        dict(item, state="running", restart="never")
-        if item["state"] in ("restarted", "reset")
-        else dict(item, restart="never")
-        for item in stack.get("domains") or []
-    ]
-    networks = [dict(item, restart="never") for item in stack.get("networks") or []]
-    secrets = [dict(item, set_value="if_needed") for item in stack.get("secrets") or []]
-    snapshots = [
-        dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
-        for item in stack.get("snapshots") or []
-    ]
-    volumes = [dict(item, state="present") if item["state"] == "wiped" else item for item in stack.get("volumes") or []]
-    return dict(stack, snapshots=snapshots, domains=domains, networks=networks, secrets=secrets, volumes=volumes)
+def _settled(stack: Stack, which: set[Id] | None = None) -> Stack:
+    """The stack with acts as the states that they lead to, where they have been done. which: objects, all where it is None."""
+    return {
+        plural: [settle(item) if settle and (which is None or key(item) in which) else item for item in items or []]
+        for plural, items in stack.items()
+        for key, settle in [_SETTLE.get(plural, (None, None))]
+    }
+
+
+def _settled_domain(item: Any) -> Any:
+    state = "running" if item["state"] in ("restarted", "reset") else item["state"]
+    return dict(item, state=state, restart="never")
+
+
+def _settled_snapshot(item: Any) -> Any:
+    return dict(item, state="present", discard=None, power=None) if item["state"] == "reverted" else item
+
+
+# By plural kind: the id of what is declared, and the same declaration without its acts.
+_SETTLE: Mapping[str, tuple[Callable[[Any], Id], Callable[[Any], Any]]] = {
+    "domains": (lambda item: ("domain", item["name"]), _settled_domain),
+    "networks": (lambda item: ("network", item["name"]), lambda item: dict(item, restart="never")),
+    "secrets": (lambda item: ("secret", secret_name(item)), lambda item: dict(item, set_value="if_needed")),
+    "snapshots": (snapshot_id, _settled_snapshot),
+    "volumes": (
+        lambda item: volume_id(item["pool"], item["name"]),
+        lambda item: dict(item, state="present") if item["state"] == "wiped" else item,
+    ),
+}

@@ -50,7 +50,7 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         from .plan.stack import Earlier  # noqa: PLC0415
 
         after, results, told = converge(
-            connection, stack, Earlier(plan, host), awaited, run.parallel, run.on_error == "stop"
+            connection, stack, Earlier(plan, host), awaited, run.parallel, run.on_error == "stop", _judged
         )
         if any(result.error for result in results.values()):
             # What failed is to be told, and it may be the daemon: nothing more is asked of it.
@@ -65,12 +65,17 @@ def _planned(stack: Stack, host: Host, memory: Memory | None) -> Plan:
     known = memory.recall(stack, host) if memory else None
     if known is not None:
         return known
+    plan = _judged(stack, host)
+    if memory:
+        memory.keep(stack, host, plan)
+    return plan
+
+
+def _judged(stack: Stack, host: Host) -> Plan:
     from .plan.stack import plan_stack  # noqa: PLC0415 - as below: most of the library, for a run that has not been before
 
     plan = plan_stack(stack, host)
     _judge(plan, host)
-    if memory:
-        memory.keep(stack, host, plan)
     return plan
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host import content
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection, Overtaken
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.content import (
     fetch,
     part_name,
@@ -502,7 +502,7 @@ def test_what_libvirt_makes_takes_its_name_when_it_is_whole(connection: Connecti
     place_made(connection, pool, "clone.raw", make)
     assert (folder / "clone.raw").read_bytes() == b"whole"
     assert [file.name for file in folder.iterdir()] == ["clone.raw"]
-    with pytest.raises(BadContent, match="has come into being meanwhile"):
+    with pytest.raises(Overtaken, match="has come into being meanwhile"):
         place_made(connection, pool, "clone.raw", make)
 
 

@@ -48,6 +48,17 @@ def gone(declared: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def test_two_runs_at_once_do_not_fail_each_other(host: Host, name: str, subnet: str) -> None:
+    declared = stack(name, subnet, state="running")
+    for stack_of_both in (declared, gone(declared)):
+        runs = [host.begin(Task("stack", stack_of_both)) for _run in range(2)]
+        for run in runs:
+            output = run.communicate(timeout=300)[0].decode()
+            assert "failed=0" in output, output[-6000:]
+            assert "ignored=0" in output, output[-6000:]
+        host.converge("stack", changed=False, **stack_of_both)
+
+
 @pytest.mark.both
 def test_a_stack_from_nothing_to_nothing(host: Host, name: str, subnet: str) -> None:
     declared = stack(name, subnet, state="running")

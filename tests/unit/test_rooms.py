@@ -36,7 +36,7 @@ MAY: dict[str, set[str]] = {
     "apply": {"host", "plan", "progress"},
     "outcome": {"apply", "plan"},
     "scope": {"host", "plan"},
-    "converge": {"apply", "host", "outcome", "plan", "scope"},
+    "converge": {"apply", "host", "outcome", "plan", "scope", "spec"},
     "unchanged": {"kept", "plan"},
     "reconcile": {"converge", "host", "outcome", "plan", "scope", "spec", "unchanged"},
     "module": {"plan", "spec"},

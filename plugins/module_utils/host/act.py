@@ -18,13 +18,28 @@ from ..plan.rules import for_kind, keys_among
 from ..plan.values import VALUES, size_text
 from ..spec.kinds import KIND
 from . import act_network, act_pool, act_secret, act_snapshot
-from .connection import Connection, HypervisorError, libvirt
+from .connection import OVERTAKEN_HINT, Connection, HypervisorError, Overtaken, libvirt
 from .content import copied, fetch, place_bytes, place_made, refresh, see_newcomer
 from .fetch import BadContent
 from .fingerprints import fingerprinted
 from .note import kept_note
+from .read import read_definition
 from .seed import Mark, build_iso
 from .wait import until_awake, until_balloon, until_gone, until_off
+
+# Verbs after which an object is active, or not.
+_SWITCHES = {"start": True, "stop": False, "destroy": False}
+# Verbs after which it is not there, and what libvirt says of one that was not there before.
+_ENDS_IT = frozenset(("undefine", "delete"))
+_NOT_THERE = {
+    "domain": "VIR_ERR_NO_DOMAIN",
+    "network": "VIR_ERR_NO_NETWORK",
+    "nwfilter": "VIR_ERR_NO_NWFILTER",
+    "pool": "VIR_ERR_NO_STORAGE_POOL",
+    "secret": "VIR_ERR_NO_SECRET",
+    "snapshot": "VIR_ERR_NO_DOMAIN_SNAPSHOT",
+    "volume": "VIR_ERR_NO_STORAGE_VOL",
+}
 
 Args = Mapping[str, Any]
 Act = Callable[[Connection, Any, Args], Any]
@@ -35,7 +50,7 @@ def perform(connection: Connection, item: ObjectPlan, step: Step) -> str | None:
 
     What a job of somebody else's on the object prevents is tried again; libvirt by itself gives up on a guest after 30 s.
 
-    Raises HypervisorError, BadContent or MissingLibrary.
+    Raises HypervisorError, Overtaken, BadContent or MissingLibrary.
     """
     end = time.monotonic() + item.patience
     verb = VERBS[(item.kind, step.verb)]
@@ -45,19 +60,33 @@ def perform(connection: Connection, item: ObjectPlan, step: Step) -> str | None:
                 thing = _look_up(connection, item.kind, step.args.get("called", item.name), step.verb)
                 return verb(connection, thing, step.args)
         except HypervisorError as error:
-            if _was_started(connection, item, step, error):
+            if _is_so_by_now(connection, item, step, error):
                 return None
             if not error.is_passing or time.monotonic() > end:
                 raise
         time.sleep(0.2)
 
 
-def _was_started(connection: Connection, item: ObjectPlan, step: Step, error: HypervisorError) -> bool:
-    """Whether a start failed because somebody else had started it by then."""
-    if step.verb != "start" or error.code not in ("VIR_ERR_OPERATION_INVALID", "VIR_ERR_INTERNAL_ERROR"):
+def _is_so_by_now(connection: Connection, item: ObjectPlan, step: Step, error: HypervisorError) -> bool:
+    """Whether a step failed because somebody else had done it by then."""
+    if step.verb in _ENDS_IT:
+        return error.code == _NOT_THERE[item.kind]
+    if step.verb not in _SWITCHES or error.code not in ("VIR_ERR_OPERATION_INVALID", "VIR_ERR_INTERNAL_ERROR"):
         return False
     with connection.speaking_of(f"{item.kind} {item.name}: {step.words}"):
-        return bool(_look_up(connection, item.kind, step.args.get("called", item.name), step.verb).isActive())
+        thing = _look_up(connection, item.kind, step.args.get("called", item.name), step.verb)
+        return bool(thing.isActive()) is _SWITCHES[step.verb]
+
+
+def check_unchanged(connection: Connection, item: ObjectPlan, before: str | None) -> None:
+    """Raise Overtaken if an object that is to be defined is not defined as it was when that was planned: what somebody else
+    has made of it since would be lost. before: its definition then, None when it was not there.
+    """
+    with connection.speaking_of(f"{item.kind} {item.name}: look at it again"):
+        now = read_definition(connection, item.kind, item.name)
+    if now != before:
+        what = "gone" if now is None else "there" if before is None else "another one"
+        raise Overtaken(f"its definition is {what} by now: {OVERTAKEN_HINT}")
 
 
 def _look_up(connection: Connection, kind: str, name: str, verb: str) -> Any:

@@ -23,7 +23,7 @@ from ..plan.current import DIRECTORY_POOLS
 from ..plan.image import QCOW2
 from ..plan.values import size_text, whole
 from ..progress import metered
-from .connection import Connection, libvirt
+from .connection import Connection, Overtaken, libvirt
 from .fetch import BadContent, BrokenOff, Look, copy_source, opened, shown, verify
 from .image import check_fits, check_growing, convert, grow, looked_at, packing, unpack
 from .note import read_note, write_note
@@ -211,7 +211,7 @@ def place_made(connection: Connection, pool: Any, name: str, make: Callable[[str
     final = os.path.join(directory, name)
     with _seen_then(pool), _part(directory, name, "") as (_held_part, path):
         if os.path.exists(final):
-            raise BadContent(f"{final} has come into being meanwhile and is left as it is")
+            raise Overtaken(f"{final} has come into being meanwhile and is left as it is")
         aside = path + _ASIDE
         # What a run that was killed has left; we hold its lock.
         _forget(aside)
@@ -226,7 +226,7 @@ def _seen_then(pool: Any) -> Iterator[None]:
     """Let libvirt see what is in a pool after this, also what came into being there meanwhile and stopped us."""
     try:
         yield
-    except BadContent:
+    except (BadContent, Overtaken):
         with contextlib.suppress(libvirt.libvirtError):
             refresh(pool)
         raise

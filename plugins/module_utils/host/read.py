@@ -112,7 +112,7 @@ def _pools(conn: Any, scope: Scope, domains: Mapping[str, Domain], connection: C
     guests: dict[tuple[str, str], list[str]] = {}
     for pool, volume, guest in scope.standing:
         guests.setdefault((pool, volume), []).append(domains[guest].inactive if guest in domains else "")
-    return {pool.name(): _pool(pool, scope, guests, connection) for pool in conn.listAllStoragePools()}
+    return _listed(conn.listAllStoragePools, lambda pool: _pool(pool, scope, guests, connection))
 
 
 def _is_outdated(pools: Mapping[str, Pool], scope: Scope) -> bool:
@@ -233,6 +233,7 @@ def _listed(call: Callable[[int], list[Any]], read: Callable[[Any], Any]) -> dic
 _GONE = (
     "VIR_ERR_NO_DOMAIN",
     "VIR_ERR_NO_NETWORK",
+    "VIR_ERR_NO_NWFILTER",
     "VIR_ERR_NO_STORAGE_POOL",
     "VIR_ERR_NO_STORAGE_VOL",
     "VIR_ERR_NO_SECRET",
@@ -251,7 +252,7 @@ def _unless_gone(read: Callable[[Any], Any], item: Any) -> Any:
 def _network(network: Any, scope: Scope) -> Network:
     active, persistent = bool(network.isActive()), bool(network.isPersistent())
     live = network.XMLDesc(0) if active else None
-    inactive = with_flag(network.XMLDesc, libvirt.VIR_NETWORK_XML_INACTIVE) if persistent else live
+    inactive = _network_definition(network) if persistent else live
     name = network.name()
     attached = _attached(network) if active and name in scope.networks else ()
     return Network(name, inactive, live, bool(persistent and network.autostart()), persistent, attached)
@@ -300,9 +301,8 @@ def _has_any(domain: Any, macs: frozenset[str]) -> bool:
 def _domain(domain: Any, active: bool, persistent: bool, autostart: bool, saved: bool) -> Domain:
     """One guest in full, with its secrets: comparing a password needs it."""
     live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE) if active else None
-    flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
-    inactive = domain.XMLDesc(flags) if persistent or live is None else live
-    state = STATES.get(domain.state()[0], "stopped") if active else "saved" if saved else "stopped"
+    inactive = _domain_definition(domain) if persistent or live is None else live
+    state = _state(domain) if active else "saved" if saved else "stopped"
     image = domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE) if state == "saved" else None
     return Domain(domain.name(), inactive, live, state, autostart, persistent, image)
 
@@ -315,7 +315,7 @@ def _pool(pool: Any, scope: Scope, guests: Mapping[tuple[str, str], list[str]], 
     live = _lasting(tree.parse(pool.XMLDesc(0)), _OF_POOL) if active else None
     inactive = live
     if persistent:
-        inactive = _lasting(tree.parse(with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE)), _OF_POOL)
+        inactive = _pool_definition(pool)
     directory = tree.get(tree.only_read(live), "target/path") if live else None
     volumes: dict[str, Volume | None] = {}
     for volume in pool.listAllVolumes(0) if active else []:
@@ -328,6 +328,37 @@ def _pool(pool: Any, scope: Scope, guests: Mapping[tuple[str, str], list[str]], 
         )
     others = _strangers(pool, live, connection) if live and pool.name() in scope.emptied else None
     return Pool(pool.name(), inactive, live, bool(persistent and pool.autostart()), volumes, persistent, others)
+
+
+def _state(domain: Any) -> str:
+    """The state of a guest that is on. One that somebody is starting stands still until its QEMU is set up."""
+    number, reason = domain.state()
+    begins = (number, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
+    return "running" if begins else STATES.get(number, "stopped")
+
+
+def _domain_definition(domain: Any) -> str:
+    return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+
+def _network_definition(network: Any) -> str:
+    return str(with_flag(network.XMLDesc, libvirt.VIR_NETWORK_XML_INACTIVE))
+
+
+def _pool_definition(pool: Any) -> str:
+    return _lasting(tree.parse(with_flag(pool.XMLDesc, libvirt.VIR_STORAGE_XML_INACTIVE)), _OF_POOL)
+
+
+def read_definition(connection: Connection, kind: str, name: str) -> str | None:
+    """The persistent definition of an object as read_host reads it, None when it is not there."""
+    conn = connection.open
+    look_up, read = {
+        "domain": (conn.lookupByName, _domain_definition),
+        "network": (conn.networkLookupByName, _network_definition),
+        "nwfilter": (conn.nwfilterLookupByName, lambda found: found.XMLDesc(0)),
+        "pool": (conn.storagePoolLookupByName, _pool_definition),
+    }[kind]
+    return _unless_gone(lambda called: read(look_up(called)), name)
 
 
 def _lasting(root: tree.Element, passing: tuple[str, ...]) -> str:

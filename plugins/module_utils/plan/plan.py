@@ -110,9 +110,11 @@ class Awaited(NamedTuple):
 
 class Result(NamedTuple):
     """What became of one object. done: whether a step was carried out. waiting: why steps wait for a restart.
-    error: what failed, None when nothing did.
+    error: what failed, None when nothing did. overtaken: whether it failed because somebody else was there first, so that it may
+    go well when the host is read and planned anew.
     """
 
     done: bool
     waiting: tuple[str, ...]
     error: str | None
+    overtaken: bool = False
