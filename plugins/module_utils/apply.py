@@ -10,8 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 from . import progress
-from .host.act import check_unchanged, perform
-from .host.connection import Connection, HypervisorError, MissingLibrary, Overtaken
+from .host.act import check_unchanged, is_overtaken, perform
+from .host.connection import OVERTAKEN_HINT, Connection, HypervisorError, MissingLibrary, Overtaken
 from .host.fetch import BadContent
 from .host.lines import Lines
 from .host.wait import TimedOut
@@ -128,9 +128,9 @@ def _done(connection: Connection, item: ObjectPlan, before: Definitions) -> Resu
         except Overtaken as error:
             return Result(done, tuple(waiting), f"{item.kind} {item.name}: {error}", True)
         except HypervisorError as error:
-            if error.is_overtaken and not step.may_wait:
+            if is_overtaken(item.kind, error) and not step.may_wait:
                 # Nothing is put back: it would be put over what somebody else has made.
-                return Result(done, tuple(waiting), str(error), True)
+                return Result(done, tuple(waiting), f"{error}; {OVERTAKEN_HINT}", True)
             if not step.may_wait or error.is_passing or error.code not in _DECLINED:
                 return Result(done, tuple(waiting), f"{error}{_put_back(connection, item, place)}")
             reason = str(error)

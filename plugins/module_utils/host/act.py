@@ -29,8 +29,9 @@ from .wait import until_awake, until_balloon, until_gone, until_off
 
 # Verbs after which an object is active, or not.
 _SWITCHES = {"start": True, "stop": False, "destroy": False}
-# Verbs after which it is not there, and what libvirt says of one that was not there before.
+# Verbs after which it is not there.
 _ENDS_IT = frozenset(("undefine", "delete"))
+# What libvirt says of an object that is not there, or of what it is in,
 _NOT_THERE = {
     "domain": "VIR_ERR_NO_DOMAIN",
     "network": "VIR_ERR_NO_NETWORK",
@@ -40,6 +41,11 @@ _NOT_THERE = {
     "snapshot": "VIR_ERR_NO_DOMAIN_SNAPSHOT",
     "volume": "VIR_ERR_NO_STORAGE_VOL",
 }
+_IN = {"volume": "VIR_ERR_NO_STORAGE_POOL", "snapshot": "VIR_ERR_NO_DOMAIN"}
+# and of one that is there: by codes, and by words where the code has many uses (virStoragePoolObjListAdd and the like;
+# virNetworkDefUpdateIPDHCPHost).
+_THERE = frozenset(("VIR_ERR_DOM_EXIST", "VIR_ERR_NETWORK_EXIST", "VIR_ERR_STORAGE_VOL_EXIST"))
+_THERE_WORDS = ("already exists", "existing dhcp host entry")
 
 Args = Mapping[str, Any]
 Act = Callable[[Connection, Any, Args], Any]
@@ -76,6 +82,13 @@ def _is_so_by_now(connection: Connection, item: ObjectPlan, step: Step, error: H
     with connection.speaking_of(f"{item.kind} {item.name}: {step.words}"):
         thing = _look_up(connection, item.kind, step.args.get("called", item.name), step.verb)
         return bool(thing.isActive()) is _SWITCHES[step.verb]
+
+
+def is_overtaken(kind: str, error: HypervisorError) -> bool:
+    """Whether a call failed since somebody else has made meanwhile what was to be made, or taken away what was to be worked on."""
+    return error.code in (*_THERE, _NOT_THERE[kind], _IN.get(kind)) or any(
+        words in error.reason for words in _THERE_WORDS
+    )
 
 
 def check_unchanged(connection: Connection, item: ObjectPlan, before: str | None) -> None:

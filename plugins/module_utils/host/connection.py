@@ -35,23 +35,6 @@ HINTS = {
     "VIR_ERR_XML_DETAIL": "the XML is not what libvirt expects at the place that its message names",
     "VIR_ERR_XML_ERROR": "the XML is not what libvirt expects at the place that its message names",
 }
-# What libvirt says when somebody else has made meanwhile what was to be made, or taken away what was to be worked on.
-_OVERTAKEN = frozenset(
-    (
-        "VIR_ERR_DOM_EXIST",
-        "VIR_ERR_NETWORK_EXIST",
-        "VIR_ERR_STORAGE_VOL_EXIST",
-        "VIR_ERR_NO_DOMAIN",
-        "VIR_ERR_NO_DOMAIN_SNAPSHOT",
-        "VIR_ERR_NO_NETWORK",
-        "VIR_ERR_NO_NWFILTER",
-        "VIR_ERR_NO_SECRET",
-        "VIR_ERR_NO_STORAGE_POOL",
-        "VIR_ERR_NO_STORAGE_VOL",
-    )
-)
-# The same where its code is one of many uses (virObjectListAdd of each kind; virNetworkDefUpdateIPDHCPHost).
-_OVERTAKEN_WORDS = ("already exists", "already defined", "existing dhcp host entry")
 OVERTAKEN_HINT = "somebody else, such as another run, is changing it at the same time; run again when that has ended"
 # What libvirt says when a job of somebody else's is in the way (virdomainjob.c; qemuDomainDiskBlockJobIsActive and
 # qemuDomainHasBlockjob; virStoragePoolObjGetAsyncjobs): the codes alone mean other things as well.
@@ -77,10 +60,10 @@ class HypervisorError(Exception):
         held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and "unplug" not in reason
         passing = next((hint for words, hint in _PASSING.items() if words in reason), _BUSY_HINT if held else None)
         self.is_passing = passing is not None
-        self.is_overtaken = self.code in _OVERTAKEN or any(words in reason for words in _OVERTAKEN_WORDS)
+        self.reason = reason
         # A full disk is a system error as well.
         is_elsewhere = self.code == "VIR_ERR_SYSTEM_ERROR" and "onnect" not in reason
-        hint = passing or (None if is_elsewhere else OVERTAKEN_HINT if self.is_overtaken else HINTS.get(self.code))
+        hint = passing or (None if is_elsewhere else HINTS.get(self.code))
         super().__init__("{}: {} [{}, {}]{}".format(what, reason, self.code, uri, "; " + hint if hint else ""))
 
 
