@@ -15,7 +15,7 @@ from .host.read import Lease, read_host, read_leases
 from .host.ready import until_ready
 from .outcome import Told
 from .plan.current import Host
-from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result
+from .plan.plan import Awaited, Id, ObjectPlan, Plan, Result, to_wake
 from .plan.problem import Declined
 from .plan.secret import secret_name
 from .plan.snapshot import snapshot_id
@@ -44,7 +44,11 @@ def converge(
     of the guests that were waited for. planned: makes and judges a plan anew, where somebody else was there first.
     """
     stale = _stale_leases(connection, earlier.plan, awaited)
-    results = apply_plan(connection, earlier.plan, parallel, stop, _definitions(earlier.host, earlier.plan))
+    earlier, woken = _awake(connection, stack, earlier, parallel, planned)
+    if any(result.error for result in woken.values()):
+        return earlier.plan, woken, {}
+    definitions = _definitions(earlier.host, earlier.plan)
+    results = {**apply_plan(connection, earlier.plan, parallel, stop, definitions), **woken}
     for _look in range(LOOKS):
         failed = [key for key, result in results.items() if result.error]
         if not failed or not all(results[key].overtaken for key in failed):
@@ -112,6 +116,32 @@ def _both(first: Mapping[Id, Result], then: Mapping[Id, Result]) -> dict[Id, Res
         )
         for key, result in then.items()
     }
+
+
+def _awake(
+    connection: Connection, stack: Stack, earlier: Earlier, parallel: int, planned: Callable[[Stack, Host], Plan]
+) -> tuple[Earlier, dict[Id, Result]]:
+    """Start the pools in which volumes are to be, and plan the rest anew by what turns out to be in them.
+
+    Returns the plan that is left to carry out, with what was done as done, and what became of that.
+    """
+    first = to_wake(earlier.plan)
+    definitions = _definitions(earlier.host, Plan(first))
+    results = apply_plan(connection, Plan(first), parallel, True, definitions) if first else {}
+    if not first or any(result.error for result in results.values()):
+        # It fails again with all the rest, and is told there.
+        return earlier, {}
+    done = {item.id: item._replace(steps=()) for item in first}
+    try:
+        host = read_host(connection, scope_of(stack))
+        plan = planned(stack, host)
+    except Declined as error:
+        told = {item.id: Result(False, (), None) for item in earlier.plan.objects} | results
+        told[first[-1].id] = results[first[-1].id]._replace(
+            error="after {} {} was started: {}".format(*first[-1].id, error)
+        )
+        return earlier, told
+    return Earlier(Plan(tuple(done.get(item.id, item) for item in plan.objects)), host), results
 
 
 def _stale_leases(connection: Connection, plan: Plan, awaited: list[Awaited]) -> frozenset[Lease]:

@@ -80,12 +80,14 @@ def is_plain(declared: Declared) -> bool:
     return not packed and all(value is None for value in made)
 
 
-def format_of(declared: Declared) -> str:
-    """The format that a new volume gets; empty when only its content will tell."""
+def format_of(declared: Declared, is_file: bool) -> str:
+    """The format that a new volume gets; empty when only its content will tell, or where nobody gives a volume that is no file one."""
     if declared.get("format"):
         return str(declared["format"])
     if declared.get("source"):
         return promised(declared)
+    if not is_file:
+        return ""
     return "raw" if declared["name"].endswith((".raw", ".img", ".iso")) else "qcow2"
 
 

@@ -172,7 +172,7 @@ def _is_own(node: tree.Element, item: Declared, guest: Declared, site: Site) -> 
     """Whether the guest's present disk is the volume that this declaration would make."""
     pool, name = item.get("pool") or "default", _volume_name(item, guest)
     path = site.volume_path(pool, name)
-    if path is not None and tree.get(node, "source/@file") == path:
+    if path is not None and path in (tree.get(node, "source/@file"), tree.get(node, "source/@dev")):
         return True
     return tree.get(node, "source/@pool") == pool and tree.get(node, "source/@volume") == name
 
@@ -212,23 +212,29 @@ def _stand_on_volume(
         )
     current = site.volume(pool, name)
     if not site.has_volume(pool, name) and (declared is None or declared["state"] == "absent"):
-        site.problems.add(where + ".volume", f"volume {pool}/{name} is neither there nor declared")
+        site.problems.add(where + ".volume", site.lacks_volume(pool, name))
         result.update({"volume": name, "pool": pool})
         return
     node = _node(root, item["target"])
     stands = node is not None and (tree.get(node, "source/@pool"), tree.get(node, "source/@volume")) == (pool, name)
     path = None if stands else site.volume_path(pool, name)
+    is_file = site.pool_directory(pool) is not None
     # A file is written as a file: AppArmor's helper does not resolve type='volume' (libvirt issue 546).
-    if path:
+    if path and (is_file or path.startswith("/dev/")):
         result.pop("volume_mode", None)
-    result.update({"file": path} if path else {"volume": name, "pool": pool})
+        result.update({"file" if is_file else "block": path})
+    else:
+        result.update({"volume": name, "pool": pool})
     if item.get("format"):
         form = item["format"]
+    elif not is_file:
+        # The format of a volume that is no file is what kind of partition it is.
+        form = "raw"
     elif current is None and site.has_volume(pool, name):
         # A volume that was not looked at is one that a disk of this guest stands on.
         form = _format_at(root, path)
     else:
-        form = current.format if current else format_of(declared or {})
+        form = current.format if current else format_of(declared or {}, is_file)
         if not form:
             site.problems.add(where + ".format", f"cannot be told before volume {pool}/{name} is fetched; say it")
     if form:

@@ -84,6 +84,22 @@ class Plan(NamedTuple):
         return any(item.changes for item in self.objects)
 
 
+def to_wake(plan: Plan) -> tuple[ObjectPlan, ...]:
+    """The pools that are to be started and in which volumes are to be, each with all that it needs: what is in such a pool is
+    known only then.
+    """
+    by_id = {item.id: item for item in plan.objects}
+    started = {item.id for item in plan.objects if item.kind == "pool" and any(s.verb == "start" for s in item.steps)}
+    found: set[Id] = set()
+    left = [need for item in plan.objects if item.kind == "volume" for need in item.needs & started]
+    while left:
+        key = left.pop()
+        if key not in found:
+            found.add(key)
+            left += by_id[key].needs & by_id.keys()
+    return tuple(item for item in plan.objects if item.id in found)
+
+
 # What may be waited for, in the words of a sentence about its lack.
 AWAITED = {
     "address": "address",

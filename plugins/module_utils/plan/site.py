@@ -69,6 +69,17 @@ class Site(NamedTuple):
         current = self.host.pools.get(name)
         return bool(state == "active" or (state != "inactive" and current is not None and current.live is not None))
 
+    def is_asleep(self, pool: str) -> bool:
+        """Whether a pool is there and inactive, so that nobody knows what is in it."""
+        current = self.host.pools.get(pool)
+        return current is not None and current.live is None
+
+    def lacks_volume(self, pool: str, name: str) -> str:
+        """What to tell of a volume that is needed and not known."""
+        if self.is_asleep(pool):
+            return f"whether volume {pool}/{name} is there is not known while pool {pool} is inactive; start that first"
+        return f"volume {pool}/{name} is neither there nor declared"
+
     def pool_directory(self, name: str) -> str | None:
         """Directory of a pool whose volumes are files in it; None for other kinds of pool, or when it is not known."""
         if name not in self.directories:

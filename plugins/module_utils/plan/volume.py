@@ -95,7 +95,7 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     size = declared_size(declared, where, site.problems)
     needs: set[Id] = set()
     args: dict[str, Any] = {"pool": declared["pool"], "name": declared["name"]}
-    form = format_of(declared)
+    form = format_of(declared, site.pool_directory(declared["pool"]) is not None)
     check_making(declared, form, where, site)
     if declared.get("content") is not None:
         verb = "seed"
@@ -112,7 +112,8 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
             declared.get("backing") or declared.get("clone") or declared.get("xml")
         ):
             site.problems.add(where, "a new volume needs a size, or source, clone, backing or xml")
-    changes = [Change("state", "absent", "present", "create")]
+    before = "unknown" if site.is_asleep(declared["pool"]) else "absent"
+    changes = [Change("state", before, "present", "create")]
     told = [name for name in TOLD if declared.get(name) is not None]
     changes.extend(Change(name, None, _shown(_told(declared[name])), "create") for name in told)
     if declared.get("iso") is not None:
@@ -168,7 +169,7 @@ def _from_volume(declared: Declared, size: int | None, where: str, site: Site, n
     if planned is not None and planned["state"] != "absent":
         needs.add(volume_id(pool, name))
     elif known is None or planned is not None:
-        site.problems.add(f"{where}: {option}", f"volume {pool}/{name} is neither there nor declared")
+        site.problems.add(f"{where}: {option}", site.lacks_volume(pool, name))
     if known is not None and size is not None and size < known.capacity:
         message = "{} is smaller than volume {}, which has {}".format(
             declared["size"], name, values.size_text(known.capacity)

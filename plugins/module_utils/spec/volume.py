@@ -14,7 +14,7 @@ FIELDS = rows("""
 - pool  name  -  create default=default
     Pool of the volume.
 - format  text  target/format/@type  create
-    Format of the volume. A new one gets V(raw) when its name ends in C(.raw), C(.img) or C(.iso), else V(qcow2);
+    Format of the volume. A new file gets V(raw) when its name ends in C(.raw), C(.img) or C(.iso), else V(qcow2);
     one with O(source) is what its content is when left out, and is converted where it is another one.
 - size  size  capacity  live alias=capacity
     Virtual size, with unit (V(20 GiB)). A smaller volume is grown; a larger one is refused, unless O(allow_shrink).
