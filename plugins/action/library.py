@@ -33,6 +33,14 @@ KEEP = "kvmfleet.libvirt.keep_library"
 LOOK = 3.0
 
 
+# How a shell, and Python, tell of a process that was ended by signal 9.
+_KILLED = (128 + 9, -9)
+KILLED = (
+    "the module was killed on the host (signal 9), as happens where memory runs out; what it had finished stays, nothing that is half done "
+    "has its name, and the next run goes on from there"
+)
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """The action of all modules of this collection (plugin_routing in meta/runtime.yml)."""
 
@@ -157,7 +165,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 if kept.get("library") == "kept":
                     result = self._execute_module(module_name=LIBRARY, module_args=dict(request), task_vars=task_vars)
         if result.get("library") not in ("missing", "refused"):
-            return dict(result)
+            return _explained(result)
         host = task_vars.get("inventory_hostname")
         Display().vv(f"library of kvmfleet.libvirt not kept: {kept.get('msg', 'it did not stay')}", host=host)
         return self._plain(name, given, task_vars)
@@ -166,7 +174,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return bool(boolean(self._templar.template(task_vars.get(variable, True))))
 
     def _plain(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return dict(
+        return _explained(
             self._execute_module(
                 module_name=name, module_args=given, task_vars=task_vars, wrap_async=bool(self._task.async_val)
             )
@@ -201,6 +209,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 if said and said != told and not ended.is_set():
                     told = said
                     Display().display(f"{task_vars.get('inventory_hostname')}: {said}", color="bright gray")
+
+
+def _explained(result: dict[str, Any]) -> dict[str, Any]:
+    """A result that says so where the module was killed: Ansible only says then that what it answered has no JSON in it."""
+    if result.get("failed") and "module_stdout" in result and result.get("rc") in _KILLED:
+        return {**result, "msg": KILLED}
+    return dict(result)
 
 
 def _is_terminal() -> bool:

@@ -12,7 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleet import AREA, Host, Task, make_ready
+from fleet import AREA, Host, Task, make_ready, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,21 @@ def test_the_directory_of_a_pool_is_gone(host: Host, pool: str, name: str) -> No
     done = host.converge("stack", changed=False, **declared)
     assert f"{pool}/a.qcow2" in done.after.all["volumes"]
     assert host.sh(f"ls {AREA}/{name}-away").split() == ["a.qcow2"]
+
+
+def test_a_clone_whose_run_is_killed_is_made_by_the_next(host: Host, pool: str, name: str) -> None:
+    """The daemon goes on with it, and knows what it made aside."""
+    host.sh(f"head -c 200M /dev/urandom > {AREA}/{name}/base.raw && virsh -q pool-refresh {pool}")
+    task = Task("volume", {"pool": pool, "name": "clone.qcow2", "clone": "base.raw"})
+    run = host.begin(task)
+    until(lambda: host.sh(f"ls -A {AREA}/{name} | grep clone.*made", check=False), "it is being made")
+    host.sh("pkill -KILL -x python3")
+    assert "the module was killed on the host" in run.communicate(timeout=120)[0].decode()
+    assert "clone.qcow2" not in host.sh(f"ls -A {AREA}/{name}").split()
+    done, again = host.play(task, task)
+    assert (done.failed, done.changed, again.changed) == (False, True, False), done.data
+    assert host.sh(f"ls -A {AREA}/{name}").split() == ["base.raw", "clone.qcow2"]
+    host.sh(f"qemu-img compare -q {AREA}/{name}/base.raw {AREA}/{name}/clone.qcow2")
 
 
 @pytest.fixture

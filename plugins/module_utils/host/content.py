@@ -213,12 +213,22 @@ def place_made(connection: Connection, pool: Any, name: str, make: Callable[[str
         if os.path.exists(final):
             raise Overtaken(f"{final} has come into being meanwhile and is left as it is")
         aside = path + _ASIDE
-        # What a run that was killed has left; we hold its lock.
-        _forget(aside)
+        _clear_aside(pool, aside)
         make(os.path.basename(aside))
         _give_name(aside, final, None)
         _forget(path)
         _sync(directory)
+
+
+def _clear_aside(pool: Any, aside: str) -> None:
+    """Take away what a run has left that was killed while libvirt made something for it, whose lock is ours by now. libvirt may still
+    be at it, and knows it, even where its file is gone, until it looks anew.
+    """
+    name = os.path.basename(aside)
+    if os.path.lexists(aside) or any(volume.name() == name for volume in pool.listAllVolumes(0)):
+        refresh(pool)
+        _forget(aside)
+        refresh(pool)
 
 
 @contextmanager
@@ -334,6 +344,8 @@ def _held(path: str) -> IO[bytes]:
     while True:
         try:
             part = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+        except PermissionError as error:
+            raise BadContent(f"{os.path.dirname(path)} is another account's; the task needs become: true") from error
         except OSError as error:
             raise BadContent(f"{path}: {error.strerror or error}") from error
         fcntl.flock(part, fcntl.LOCK_EX)
