@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from .host.connection import Connection
@@ -39,7 +40,7 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
     connection = Connection(run.uri)
     try:
         host = read_host(connection, scope_of(stack))
-        plan = _planned(stack, host, run.memory)
+        plan = _planned(connection, stack, host, run.memory)
         awaited = guests_awaited(stack, plan)
         if run.check:
             return outcome_of(plan, {}, {})
@@ -50,7 +51,13 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         from .plan.stack import Earlier  # noqa: PLC0415
 
         after, results, told = converge(
-            connection, stack, Earlier(plan, host), awaited, run.parallel, run.on_error == "stop", _judged
+            connection,
+            stack,
+            Earlier(plan, host),
+            awaited,
+            run.parallel,
+            run.on_error == "stop",
+            partial(_judged, connection),
         )
         if any(result.error for result in results.values()):
             # What failed is to be told, and it may be the daemon: nothing more is asked of it.
@@ -60,38 +67,43 @@ def reconcile(stack: Stack, run: Run) -> Outcome:
         connection.close()
 
 
-def _planned(stack: Stack, host: Host, memory: Memory | None) -> Plan:
+def _planned(connection: Connection, stack: Stack, host: Host, memory: Memory | None) -> Plan:
     """The plan for a stack, judged by libvirt. Raises Declined."""
     known = memory.recall(stack, host) if memory else None
     if known is not None:
         return known
-    plan = _judged(stack, host)
+    plan = _judged(connection, stack, host)
     if memory:
         memory.keep(stack, host, plan)
     return plan
 
 
-def _judged(stack: Stack, host: Host) -> Plan:
+def _judged(connection: Connection, stack: Stack, host: Host) -> Plan:
     from .plan.stack import plan_stack  # noqa: PLC0415 - as below: most of the library, for a run that has not been before
 
     plan = plan_stack(stack, host)
-    _judge(plan, host)
+    _judge(connection, plan, host)
     return plan
 
 
-def _judge(plan: Plan, host: Host) -> None:
-    """Let libvirt judge every definition that would be written. Raises Declined."""
-    defines = [(item, step.args["xml"]) for item in plan.objects for step in item.steps if step.verb == "define"]
-    if not defines:
+def _judge(connection: Connection, plan: Plan, host: Host) -> None:
+    """Let libvirt judge every definition that would be written, and look for what the plan builds on. Raises Declined."""
+    changing = [item for item in plan.objects if item.steps]
+    if not changing:
         return
     from .host.judge import judged  # noqa: PLC0415 - as above: nothing to write, nobody to ask
+    from .host.premises import missing  # noqa: PLC0415
 
     problems = Problems()
-    before = [getattr(host, KIND[item.kind].plural).get(item.name) for item, _xml in defines]
-    asked = [(item.kind, xml, now.inactive if now else None) for (item, xml), now in zip(defines, before)]
-    for (item, _xml), complaints in zip(defines, judged(asked)):
+    there = {item.id: getattr(host, KIND[item.kind].plural, {}).get(item.name) for item in changing}
+    before = {key: now.inactive if now else None for key, now in there.items()}
+    defines = [(item, step.args["xml"]) for item in changing for step in item.steps if step.verb == "define"]
+    asked = [(item.kind, xml, before[item.id]) for item, xml in defines]
+    for (item, _xml), complaints in zip(defines, judged(asked) if asked else []):
         for text in complaints:
             problems.add("{} {}".format(*item.id), text)
+    for where, text in missing(connection, plan, before):
+        problems.add(where, text)
     problems.raise_any()
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def scope_of(stack: Stack) -> Scope:
         emptied=emptied,
         snapshots=taken | emptying,
         disks=frozenset(_written(domains)),
+        sizes=frozenset(_sizes(domains, volumes)),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
 
@@ -76,6 +78,23 @@ def _checksums(volumes: list[dict[str, Any]]) -> dict[tuple[str, str], Source]:
     from .plan.content import is_plain  # noqa: PLC0415
 
     return {(item["pool"], item["name"]): Source(item["source"]["checksum"], is_plain(item)) for item in given}
+
+
+def _sizes(domains: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> Iterator[tuple[str, str, int]]:
+    """The sizes that volumes are to have. What is wrong with one is told when it is planned."""
+    given = [(item["pool"], item["name"], item.get("size")) for item in volumes if item["state"] == "present"]
+    for domain in domains:
+        for disk in domain.get("disks") or []:
+            name = disk.get("volume") or _own_volume(domain, disk)
+            given.append((disk.get("pool") or "default", name, disk.get("size")))
+    given = [item for item in given if item[2] is not None]
+    if not given:
+        return
+    from .plan.values import size_bytes  # noqa: PLC0415
+
+    for pool, name, size in given:
+        with contextlib.suppress(ValueError):
+            yield pool, name, size_bytes(str(size))
 
 
 def _written(domains: list[dict[str, Any]]) -> Iterator[str]:

@@ -52,7 +52,8 @@ class Scope(NamedTuple):
     pools whose data is to go. former: names that declared guests may still have. snapshots: names of guests whose snapshots
     are read. disks: volumes by name, and files by path, that declared guests write to: all guests are read when one of them
     is there and is not yet a disk of a declared guest, as it may be another's. standing: volumes as (pool, name, guest) of which
-    nothing has to be known if that guest's disk is their file already.
+    nothing has to be known if that guest's disk is their file already. sizes: declared ones of volumes, as (pool, name,
+    bytes): all guests are read when one grows, as one may run on it.
     """
 
     domains: frozenset[str]
@@ -72,6 +73,7 @@ class Scope(NamedTuple):
     snapshots: frozenset[str] = frozenset()
     disks: frozenset[str] = frozenset()
     standing: frozenset[tuple[str, str, str]] = frozenset()
+    sizes: frozenset[tuple[str, str, int]] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -84,7 +86,9 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         machines, kvm, arch = _capabilities(conn) if scope.machines or new else ({}, False, "")
         scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized) | _seed_names(domains))
         pools = _pools(conn, scope, domains, connection)
-        if not scope.everything and (_is_outdated(pools, scope) or _may_be_anothers(domains, pools, scope)):
+        if not scope.everything and (
+            _is_outdated(pools, scope) or _may_be_anothers(domains, pools, scope) or _grows(pools, scope)
+        ):
             scope = scope._replace(everything=True, refresh=frozenset())
             domains = _domains(conn, scope)
             pools = _pools(conn, scope, domains, connection)
@@ -122,6 +126,12 @@ def _is_outdated(pools: Mapping[str, Pool], scope: Scope) -> bool:
         if volume is not None and volume.origin and volume.origin.checksum != source.checksum.lower():
             return True
     return False
+
+
+def _grows(pools: Mapping[str, Pool], scope: Scope) -> bool:
+    """Whether a volume is to be larger than it is."""
+    volumes = ((pools[pool].volumes.get(name), size) for pool, name, size in scope.sizes if pool in pools)
+    return any(volume is not None and volume.capacity < size for volume, size in volumes)
 
 
 def _may_be_anothers(domains: Mapping[str, Domain], pools: Mapping[str, Pool], scope: Scope) -> bool:

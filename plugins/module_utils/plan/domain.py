@@ -28,6 +28,7 @@ from .overlay import Edit
 from .own_storage import remove_storage
 from .plan import BY_AGENT, LEFT, Change, Id, ObjectPlan, Step
 from .power import ENDS, STILL, power_steps
+from .premises import of_live, of_start
 from .problem import Problems
 from .seed import seed_waits
 from .site import Declared, Site
@@ -102,6 +103,10 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
     steps.extend(Step("autostart", {"on": on.after}, f"set autostart of guest {name}") for on in autostart)
     if current is None:
         changes = (Change("state", "absent", _state_after(declared, current), "create"), *changes)
+    premises = () if ends else of_live(want.where, live.steps, site)
+    # A guest that was saved goes on with what it had.
+    if "start" in verbs and not (current and current.state == "saved"):
+        premises += of_start(want.where, root, current.live if current else None, site)
     facts: dict[str, Any] = {"uuid": tree.get(root, "uuid"), "macs": macs(root)}
     if live.declined and not ends:
         facts["declined"] = live.declined
@@ -117,6 +122,7 @@ def plan_domain(want: Wanted, declared: Declared, site: Site) -> ObjectPlan:
         facts,
         current.inactive if current and current.persistent else None,
         declared["timeout"],
+        premises,
     )
 
 

@@ -22,7 +22,7 @@ from .overlay import ABSENT, Edit
 from .plan import Change, ObjectPlan, Step
 from .reservations import reserve
 from .site import Reservation, Site, subnet_of
-from .subnets import collisions, has_own_bridge, misfits, seized_bridge
+from .subnets import collisions, has_own_bridge, misfits, seized_bridge, taken_bridge
 from .updates import as_it_runs, live_updates
 
 # What libvirt says of a bridge that it makes, and refuses to hear of another one.
@@ -119,6 +119,8 @@ def _check_addresses(
     moves = current is not None and current.live and any(edit.path.startswith(("ip", "bridge")) for edit in edits)
     if starts or moves:
         found += collisions(declared["name"], root, site)
+    if current is None or any(edit.path.startswith("bridge") for edit in edits):
+        found += taken_bridge(declared["name"], root, site)
     if starts or declared.get("autostart") or any(edit.path.startswith(("bridge", "forward")) for edit in edits):
         found += seized_bridge(root, site)
     for problem in found:

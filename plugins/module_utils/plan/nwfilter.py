@@ -9,7 +9,7 @@ less, where other lists only have to hold what is declared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import tree
@@ -85,6 +85,29 @@ def plan_nwfilter(declared: Declared, site: Site) -> ObjectPlan:
         changes += (Change("state", "absent", "present", "create"),)
     steps = (Step("define", {"xml": tree.text_of(root)}, "define it"),) if changes else ()
     return ObjectPlan("nwfilter", name, "present", changes, steps, needs=_needs(root))
+
+
+def check_loops(plans: Iterable[ObjectPlan], site: Site) -> None:
+    """Note filters that refer to themselves by way of others, which libvirt refuses. plans: of the declared ones."""
+    refs = {name: _needs(tree.only_read(found.inactive)) for name, found in site.host.nwfilters.items()}
+    refs.update({plan.name: plan.needs if plan.state != "absent" else frozenset() for plan in plans})
+    told: set[str] = set()
+    for plan in plans:
+        loop = _loop([plan.name], refs) if plan.changes and plan.name not in told else None
+        if loop:
+            told.update(loop)
+            site.problems.add(f"nwfilter {plan.name}", f"refers to itself: {', '.join(loop)}")
+
+
+def _loop(way: list[str], refs: Mapping[str, frozenset[Id]]) -> list[str] | None:
+    """The way by which the first filter of it refers to itself, None when it does not."""
+    for _kind, name in sorted(refs.get(way[-1], ())):
+        if name == way[0]:
+            return [*way, name]
+        found = _loop([*way, name], refs) if name not in way else None
+        if found:
+            return found
+    return None
 
 
 def _absent(name: str, site: Site) -> ObjectPlan:

@@ -48,11 +48,23 @@ def digest(step: Step) -> str:
     return hashlib.sha256(_PASSWORD.sub("", told.replace('\\"', '"')).encode()).hexdigest()[:16]
 
 
+class Premise(NamedTuple):
+    """What has to be so on the host for a plan to go well. where: the option that says so. what: file, folder (is one or can be
+    made), link (a network device), pci, cpus, nodes (of NUMA), pages (as "size bytes", both in bytes, size 0 for the host's default),
+    nwfilter, secret, port (as "address port"), backend (of a kind of pool), room (as "pool bytes"). value: its name.
+    """
+
+    where: str
+    what: str
+    value: str
+
+
 class ObjectPlan(NamedTuple):
     """What will happen to one object. state: what it is afterwards. needs: objects that have to be done before.
     pending: what becomes true only at a restart. undeclared: what somebody else put into a list that is declared.
     previous: the definition to put back when what follows a new one fails; None when there is none.
     patience: seconds for which jobs of others on it, such as a backup, are waited for.
+    premises: what has to be so on the host before any of this is begun.
     """
 
     kind: str
@@ -66,6 +78,7 @@ class ObjectPlan(NamedTuple):
     facts: Mapping[str, Any] = {}
     previous: str | None = None
     patience: int = 120
+    premises: tuple[Premise, ...] = ()
 
     @property
     def id(self) -> Id:

@@ -16,7 +16,7 @@ from .identity import derived_uuid
 from .image import check_owner
 from .objects import Wanted, changes_of, check_uuid, overlaid
 from .overlay import Edit
-from .plan import Change, ObjectPlan, Step
+from .plan import Change, ObjectPlan, Premise, Step
 from .site import Site
 from .users import users_of
 
@@ -26,6 +26,8 @@ NEED_PATH = frozenset(("dir", "fs", "netfs", "disk", "iscsi", "scsi", "mpath", "
 _SYSTEM = frozenset(
     ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var")
 )
+# Kinds of pool that are made of devices of the host.
+_ON_DEVICES = frozenset(("fs", "disk", "logical"))
 PERMISSIONS = frozenset(f"target/permissions/{name}" for name in ("mode", "owner", "group"))
 
 
@@ -41,6 +43,7 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
     )
     changes: list[Change] = []
     pending: tuple[Change, ...] = ()
+    premises: tuple[Premise, ...] = ()
     xml: str | None = None
     live: tuple[Step, ...] = ()
     if declared["state"] != "absent":
@@ -64,6 +67,9 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
             pending = changes_of(waiting, want.rules)
             if live and not edits:
                 changes.extend(changes_of([edit for edit in found if edit not in waiting], want.rules))
+        starts = declared["state"] == "active" and not activity.active
+        if starts or any(edit.path in ("target/path", "@type") for edit in edits):
+            premises = _premises(want.where, root, starts)
     more, steps = settle("pool", name, declared, activity, xml, live)
     steps = tuple(_started(step, declared) for step in steps)
     if declared["state"] == "absent" and declared.get("remove_storage") and current is not None:
@@ -71,7 +77,27 @@ def plan_pool(want: Wanted, declared: Mapping[str, Any], site: Site) -> ObjectPl
         steps = (erase, *steps)
         told = f"{len(current.volumes)} volumes in {erase.args['path']}"
         more += (Change("data", told, None, "delete"),)
-    return ObjectPlan("pool", name, activity.after(declared["state"]), tuple(changes) + more, steps, pending)
+    return ObjectPlan(
+        "pool",
+        name,
+        activity.after(declared["state"]),
+        tuple(changes) + more,
+        steps,
+        pending,
+        premises=premises,
+    )
+
+
+def _premises(where: str, root: tree.Element, starts: bool) -> tuple[Premise, ...]:
+    """What a pool of this definition needs of the host."""
+    kind, path = root.get("type") or "", tree.get(root, "target/path")
+    found = [Premise(f"{where}: type", "backend", kind)]
+    if kind in DIRECTORY_POOLS and path:
+        found.append(Premise(f"{where}: path", "folder", path))
+    if starts and kind in _ON_DEVICES:
+        paths = (node.get("path") or "" for node in tree.find_all(root, "source/device"))
+        found += [Premise(f"{where}: source.devices", "file", path) for path in paths]
+    return tuple(found)
 
 
 def _permissions(edits: list[Edit], root: tree.Element) -> tuple[Step, ...]:

@@ -15,7 +15,7 @@ from .current import Host
 from .domain import plan_absent, plan_domain
 from .guest import concrete, macs
 from .network import plan_network
-from .nwfilter import plan_nwfilter
+from .nwfilter import check_loops, plan_nwfilter
 from .objects import Wanted, by_name, list_paths, wanted
 from .ownership import SEED
 from .plan import Id, ObjectPlan, Plan
@@ -89,7 +89,9 @@ def plan_stack(stack: Stack, host: Host, earlier: Earlier | None = None) -> Plan
             plan_volume(item, site)
     problems.raise_any()
     plans = [plan_secret(item, site) for item in secrets]
-    plans += [plan_nwfilter(item, site) for item in named["nwfilter"].values()]
+    nwfilters = [plan_nwfilter(item, site) for item in named["nwfilter"].values()]
+    check_loops(nwfilters, site)
+    plans += nwfilters
     plans += [plan_pool(wants[("pool", name)], item, site) for name, item in site.pools.items()]
     plans += _networks(site, wants)
     domains = [

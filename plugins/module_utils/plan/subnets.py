@@ -69,6 +69,21 @@ def collisions(name: str, root: tree.Element, site: Site) -> Iterator[str]:
             yield f"bridge {bridge} is that of network {other} as well"
 
 
+def taken_bridge(name: str, root: tree.Element, site: Site) -> Iterator[str]:
+    """A bridge that another network has, whether it is active or not: libvirt defines no second one with it."""
+    bridge = tree.get(root, "bridge/@name")
+    if not bridge or not has_own_bridge(root):
+        return
+    names = [*site.host.networks, *site.networks]
+    for other in dict.fromkeys(names[: names.index(name)] if name not in site.host.networks else site.host.networks):
+        declared, current = site.networks.get(other, {}), site.host.networks.get(other)
+        if other == name or declared.get("state") == "absent":
+            continue
+        there = None if current is None else tree.get(tree.only_read(current.inactive), "bridge/@name")
+        if bridge == ((declared.get("bridge") or {}).get("name") or there):
+            yield f"bridge {bridge} is that of network {other} as well"
+
+
 def has_own_bridge(root: tree.Element) -> bool:
     """Whether libvirt makes a network's bridge when it starts, and takes it away when it stops."""
     return tree.get(root, "forward/@mode") in (None, "nat", "route", "open")

@@ -45,6 +45,20 @@ def paths_in(root: tree.Element) -> set[str]:
     return found
 
 
+def holding(path: str, site: Site) -> list[str]:
+    """The guests that run on this file by way of an overlay, as far as guests were read: QEMU locks what is below their disks."""
+    place = site.host.place
+    return [
+        domain.name
+        for domain in site.host.domains.values()
+        if domain.live
+        and any(
+            place(source.get("file") or source.get("dev") or "") == place(path)
+            for source in tree.find_all(tree.only_read(domain.live), "devices/disk/backingStore//source")
+        )
+    ]
+
+
 def running_on(path: str, site: Site) -> list[str]:
     """The guests that run on this file now, as far as guests were read."""
     place = site.host.place

@@ -18,13 +18,13 @@ from .document import declared_document
 from .image import QCOW2, check_growth, check_making, check_values, has_size, made_otherwise, permission_edits
 from .iso import check_iso, content_of_iso
 from .objects import changes_of
-from .plan import Change, Id, ObjectPlan, Step
+from .plan import Change, Id, ObjectPlan, Premise, Step
 from .problem import Problems
 from .raw_volume import with_raw
 from .rules import for_kind
 from .seed import content_told, seed_args
 from .site import Declared, Site
-from .users import running_on, users_of
+from .users import holding, running_on, users_of
 from .words import shown_url
 
 # What is told of a new volume.
@@ -118,7 +118,13 @@ def _create(declared: Declared, where: str, site: Site) -> ObjectPlan:
     changes.extend(Change(name, None, _shown(_told(declared[name])), "create") for name in told)
     if declared.get("iso") is not None:
         changes.append(Change("iso.files", None, sorted(declared["content"]), "create"))
-    return _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
+    plan = _plan(declared, changes, [Step(verb, args, f"make {where}")], needs)
+    source = declared.get("source") or {}
+    if source.get("file") and not source.get("local"):
+        plan = plan._replace(premises=(Premise(f"{where}: source.file", "file", source["file"]),))
+    if declared.get("preallocation") in ("falloc", "full") and size:
+        plan = plan._replace(premises=(Premise(f"{where}: size", "room", f"{declared['pool']} {size}"),))
+    return plan
 
 
 def _fetched(declared: Declared, size: int | None, where: str, site: Site) -> dict[str, Any]:
@@ -269,6 +275,9 @@ def _resize(
         _check_room(declared, current, size, where, site.problems)
     else:
         check_growth(current, where, site.problems)
+        for guest in holding(current.path, site):
+            words = f"is below a disk of guest {guest}, which runs and keeps it locked; stop it, or grow the guest's own disk"
+            site.problems.add(where + ": size", words)
     changes.append(Change("size", values.size_text(current.capacity), values.size_text(size), "live"))
     args = {"pool": declared["pool"], "name": declared["name"], "size": size, "path": current.path}
     words = f"{'cut' if shrink else 'grow'} {where} to {values.size_text(size)}"
