@@ -22,6 +22,7 @@ from .connection import OVERTAKEN_HINT, Connection, HypervisorError, Overtaken, 
 from .content import copied, fetch, place_bytes, place_made, refresh, see_newcomer
 from .fetch import BadContent
 from .fingerprints import fingerprinted
+from .language import says
 from .note import kept_note
 from .read import read_definition
 from .seed import Mark, build_iso
@@ -87,7 +88,7 @@ def _is_so_by_now(connection: Connection, item: ObjectPlan, step: Step, error: H
 def is_overtaken(kind: str, error: HypervisorError) -> bool:
     """Whether a call failed since somebody else has made meanwhile what was to be made, or taken away what was to be worked on."""
     return error.code in (*_THERE, _NOT_THERE[kind], _IN.get(kind)) or any(
-        words in error.reason for words in _THERE_WORDS
+        says(error.code, error.reason, words) for words in _THERE_WORDS
     )
 
 

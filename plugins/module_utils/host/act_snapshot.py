@@ -55,7 +55,7 @@ def _revert(connection: Connection, taken: Taken, args: Args) -> None:
             break
         except libvirt.libvirtError as error:
             # libvirt names the overlay that the guest goes on with by the second, and looks for that name before all else.
-            if last or "already exists" not in str(error):
+            if last or error.get_error_code() != libvirt.VIR_ERR_CONFIG_UNSUPPORTED:
                 raise
             time.sleep(1.1)
     _look_anew(connection, taken.domain)

@@ -22,7 +22,6 @@ except ImportError:
 
 # What the agent says of a command that its configuration forbids (QEMU 5 and later), or that it does not know.
 _FORBIDDEN = re.compile(r"has been disabled|not allowed|has not been found|CommandNotFound", re.IGNORECASE)
-_REFUSED = "unable to execute QEMU agent command"
 
 
 # A state and its reason: QEMU pauses a guest whose disk cannot be written, as where its file system is full.
@@ -43,11 +42,13 @@ class GuestAgent:
             answer = libvirt_qemu.qemuAgentCommand(self._domain, question, self.timeout, 0)
         except libvirt.libvirtError as error:
             message = str(error.get_error_message() or error)
-            if _REFUSED not in message:
+            # "unable to execute QEMU agent command 'guest-exec': …", in the language of the daemon.
+            _before, quoted, told = message.partition(f"'{command}'")
+            if not quoted:
                 raise Unreachable(self.reason(message)) from error
             if _FORBIDDEN.search(message):
                 raise Forbidden(forbidden(command, message)) from error
-            raise Refused(message.partition(f"{_REFUSED} ")[2] or message) from error
+            raise Refused(quoted + told) from error
         return json.loads(answer)["return"]
 
     def addresses(self) -> list[tuple[str, str]]:

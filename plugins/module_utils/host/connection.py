@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Callable
 
 from .. import tree
+from .language import says
 
 try:
     import libvirt
@@ -43,6 +44,8 @@ _PASSING = {
     "asynchronous jobs running": _BUSY_HINT,
     "active block job": _BUSY_HINT,
     "is starting up": _BUSY_HINT,
+    # QEMU's own words.
+    "is in use by block job": _BUSY_HINT,
     # QEMU times a derivation of keys to choose its rounds (crypto/pbkdf.c).
     "Unable to get accurate CPU usage": "the host was too busy for QEMU to measure how fast it is; run again when it is less so",
 }
@@ -57,8 +60,9 @@ class HypervisorError(Exception):
         self.uri = uri
         reason = str(error.get_error_message() or error)
         # A guest that does not let go of a virtual processor has the code of one that is held by a job.
-        held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and "unplug" not in reason
-        passing = next((hint for words, hint in _PASSING.items() if words in reason), _BUSY_HINT if held else None)
+        held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and not says(self.code, reason, "unplug")
+        hints = (hint for words, hint in _PASSING.items() if says(self.code, reason, words))
+        passing = next(hints, _BUSY_HINT if held else None)
         self.is_passing = passing is not None
         self.reason = reason
         # A full disk is a system error as well.

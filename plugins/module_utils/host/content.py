@@ -23,9 +23,10 @@ from ..plan.current import DIRECTORY_POOLS
 from ..plan.image import QCOW2
 from ..plan.values import size_text, whole
 from ..progress import metered
-from .connection import Connection, Overtaken, libvirt
+from .connection import Connection, Overtaken, code_name, libvirt
 from .fetch import BadContent, BrokenOff, Look, copy_source, opened, shown, verify
 from .image import check_fits, check_growing, convert, grow, looked_at, packing, unpack
+from .language import says
 from .note import read_note, write_note
 
 # File systems without hard links.
@@ -495,7 +496,8 @@ def refresh(pool: Any, deadline: float = 120) -> None:
         try:
             pool.refresh(0)
         except libvirt.libvirtError as error:
-            if "asynchronous jobs" not in str(error) or time.monotonic() > end:
+            is_busy = says(code_name(error.get_error_code()), str(error), "asynchronous jobs running")
+            if not is_busy or time.monotonic() > end:
                 raise
         else:
             return
