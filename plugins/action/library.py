@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.errors import AnsibleFileNotFound
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader
@@ -84,7 +84,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return asked
         wanted = bringing.needed(asked)
         for place, item in enumerate(item for item in files if item.volume in wanted):
-            item.source["file"] = self._bring(paths[item.volume], f"content{place}")
+            path = paths[item.volume]
+            try:
+                item.source["file"] = self._bring(path, f"content{place}")
+            except AnsibleConnectionFailure:
+                raise
+            except AnsibleError as error:
+                return {"failed": True, "msg": _not_brought(item.volume, path, error)}
         return self._result(name, given, task_vars)
 
     def _saved(self, name: str, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -209,6 +215,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 if said and said != told and not ended.is_set():
                     told = said
                     Display().display(f"{task_vars.get('inventory_hostname')}: {said}", color="bright gray")
+
+
+def _not_brought(volume: str, path: str, error: AnsibleError) -> str:
+    """What to tell of a file that did not come to its host: the place that Ansible uses there may have no room for it."""
+    reason = next((line for line in str(error).splitlines() if "rror" in line or "ailure" in line), str(error))
+    return (
+        f"volume {volume}: {path}, which has {os.path.getsize(path) >> 20} MiB, could not be brought to the host: {' '.join(reason.split())}; "
+        "nothing was changed. ansible_remote_tmp names the folder there that it needs room in for a while"
+    )
 
 
 def _explained(result: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from fleet import AREA, Host, Task, make_ready, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import Lab
 
@@ -76,6 +77,24 @@ def test_a_clone_whose_run_is_killed_is_made_by_the_next(host: Host, pool: str, 
     assert (done.failed, done.changed, again.changed) == (False, True, False), done.data
     assert host.sh(f"ls -A {AREA}/{name}").split() == ["base.raw", "clone.qcow2"]
     host.sh(f"qemu-img compare -q {AREA}/{name}/base.raw {AREA}/{name}/clone.qcow2")
+
+
+def test_no_room_for_a_file_on_its_way(host: Host, pool: str, name: str, tmp_path: Path) -> None:
+    """A file of the control machine that the folder which Ansible uses on the host has no room for."""
+    image = tmp_path / "image.raw"
+    image.write_bytes(b"data" * (3 << 20))
+    folder = f"{AREA}/{name}-on-its-way"
+    host.sh(f"mkdir -p {folder} && mount -t tmpfs -o size=4m tmpfs {folder}")
+    try:
+        task = Task("volume", {"pool": pool, "name": "a.raw", "source": {"local": str(image)}})
+        (lacks,) = host.play(task, vars={"ansible_remote_tmp": folder})
+        assert lacks.failed
+        assert f"{image}, which has 12 MiB, could not be brought to the host" in lacks.msg
+        assert "No space left on device; nothing was changed" in lacks.msg
+        assert "\n" not in lacks.msg
+        assert host.sh(f"ls -A {folder}; ls -A {AREA}/{name}") == ""
+    finally:
+        host.sh(f"umount -l {folder}", check=False)
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ class HypervisorError(Exception):
         self.code = code_name(error.get_error_code())
         self.object = what
         self.uri = uri
-        reason = str(error.get_error_message() or error)
+        # What it repeats of a command has a line of its own.
+        reason = " ".join(str(error.get_error_message() or error).split())
         # A guest that does not let go of a virtual processor has the code of one that is held by a job.
         held = self.code == "VIR_ERR_OPERATION_TIMEOUT" and not says(self.code, reason, "unplug")
         hints = (hint for words, hint in _PASSING.items() if says(self.code, reason, words))
