@@ -29,7 +29,7 @@ def scope_of(stack: Stack) -> Scope:
         bool(emptied)
         or any(_needs_users(item) for item in volumes)
         or bool(emptying)
-        or any(item["state"] == "absent" for item in stack.get("secrets") or [])
+        or any(item["state"] == "absent" for kind in ("secrets", "nwfilters") for item in stack.get(kind) or [])
     )
     taken = frozenset(item["domain"] for item in stack.get("snapshots") or [])
     return Scope(
@@ -55,6 +55,7 @@ def scope_of(stack: Stack) -> Scope:
         snapshots=taken | emptying,
         disks=frozenset(_written(domains)),
         sizes=frozenset(_sizes(domains, volumes)),
+        clones=frozenset((item["pool"], item["name"]) for item in volumes if item.get("clone")),
         refresh=frozenset(item["name"] for item in stack.get("pools") or [] if item.get("refresh")),
     )
 

@@ -53,7 +53,8 @@ class Scope(NamedTuple):
     are read. disks: volumes by name, and files by path, that declared guests write to: all guests are read when one of them
     is there and is not yet a disk of a declared guest, as it may be another's. standing: volumes as (pool, name, guest) of which
     nothing has to be known if that guest's disk is their file already. sizes: declared ones of volumes, as (pool, name,
-    bytes): all guests are read when one grows, as one may run on it.
+    bytes): all guests are read when one grows, as one may run on it. clones: volumes that are clones, as (pool, name): likewise when
+    one is to be made.
     """
 
     domains: frozenset[str]
@@ -74,6 +75,7 @@ class Scope(NamedTuple):
     disks: frozenset[str] = frozenset()
     standing: frozenset[tuple[str, str, str]] = frozenset()
     sizes: frozenset[tuple[str, str, int]] = frozenset()
+    clones: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_host(connection: Connection, scope: Scope) -> Host:
@@ -87,7 +89,7 @@ def read_host(connection: Connection, scope: Scope) -> Host:
         scope = scope._replace(volumes=scope.volumes | _disk_names(domains, scope.sized) | _seed_names(domains))
         pools = _pools(conn, scope, domains, connection)
         if not scope.everything and (
-            _is_outdated(pools, scope) or _may_be_anothers(domains, pools, scope) or _grows(pools, scope)
+            _is_outdated(pools, scope) or _may_be_anothers(domains, pools, scope) or _is_worked_on(pools, scope)
         ):
             scope = scope._replace(everything=True, refresh=frozenset())
             domains = _domains(conn, scope)
@@ -128,8 +130,10 @@ def _is_outdated(pools: Mapping[str, Pool], scope: Scope) -> bool:
     return False
 
 
-def _grows(pools: Mapping[str, Pool], scope: Scope) -> bool:
-    """Whether a volume is to be larger than it is."""
+def _is_worked_on(pools: Mapping[str, Pool], scope: Scope) -> bool:
+    """Whether a volume is to be larger than it is, or to be cloned."""
+    if any(pool in pools and name not in pools[pool].volumes for pool, name in scope.clones):
+        return True
     volumes = ((pools[pool].volumes.get(name), size) for pool, name, size in scope.sizes if pool in pools)
     return any(volume is not None and volume.capacity < size for volume, size in volumes)
 

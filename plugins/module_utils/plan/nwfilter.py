@@ -9,7 +9,7 @@ less, where other lists only have to hold what is declared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import tree
@@ -116,6 +116,8 @@ def _absent(name: str, site: Site) -> ObjectPlan:
         return ObjectPlan("nwfilter", name, "absent")
     if name in OF_LIBVIRT:
         site.problems.add(f"nwfilter {name}", "is libvirt's own filter and stays")
+    for guest in _guests_with(name, site):
+        site.problems.add(f"nwfilter {name}", f"is in use by guest {guest}, which runs, and is not removed")
     users = {
         ("nwfilter", other)
         for other, found in site.host.nwfilters.items()
@@ -123,6 +125,16 @@ def _absent(name: str, site: Site) -> ObjectPlan:
     }
     gone = (Change("state", "present", "absent", "delete"),)
     return ObjectPlan("nwfilter", name, "absent", gone, (Step("undefine", {}, "undefine it"),), needs=frozenset(users))
+
+
+def _guests_with(name: str, site: Site) -> Iterator[str]:
+    """The guests that run with a filter and go on to. What is declared of their interfaces may take it from them."""
+    for guest, domain in site.host.domains.items():
+        declared = site.domains.get(guest, {})
+        stays = declared.get("state") not in ("absent", "stopped", "saved") and declared.get("interfaces") is None
+        filters = tree.find_all(tree.only_read(domain.live), "devices/interface/filterref") if domain.live else []
+        if stays and any(node.get("filter") == name for node in filters):
+            yield guest
 
 
 def _needs(root: tree.Element) -> frozenset[Id]:

@@ -79,10 +79,13 @@ def _of_devices(where: str, nodes: list[tree.Element], site: Site) -> Iterator[P
             name = None if address is None else pci_address(address.attrib)
             if name:
                 yield Premise(f"{where}: hostdevs[{name}]", "pci", name)
-        elif node.tag in ("serial", "parallel") and node.get("type") == "file":
-            folder = (tree.get(node, "source/@path") or "").rpartition("/")[0]
-            if folder:
-                yield Premise(f"{where}: {node.tag}s", "file", folder)
+        elif node.tag == "vsock":
+            yield Premise(f"{where}: vsock", "file", "/dev/vhost-vsock")
+        elif node.tag in ("serial", "parallel") and node.get("type") in ("file", "dev"):
+            path = tree.get(node, "source/@path") or ""
+            needed = path if node.get("type") == "dev" else path.rpartition("/")[0]
+            if needed:
+                yield Premise(f"{where}: {node.tag}s", "file", needed)
 
 
 def _of_disk(where: str, node: tree.Element, site: Site) -> Iterator[Premise]:

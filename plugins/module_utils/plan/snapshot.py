@@ -13,7 +13,8 @@ from .. import tree
 from ..spec.kinds import KIND
 from .current import Domain, Host, Snapshot
 from .document import declared_document
-from .plan import Change, Id, ObjectPlan, Step
+from .live import agent_is_there
+from .plan import Change, Id, ObjectPlan, Premise, Step
 from .problem import Problems
 from .site import Declared, Site
 
@@ -77,6 +78,8 @@ def _create(declared: Declared, guest: Domain, where: str, problems: Problems) -
     disks = _disks(declared, guest, where, problems)
     if declared.get("quiesce") and not runs:
         problems.add(where + ": quiesce", f"guest {guest.name} does not run")
+    if declared.get("quiesce") and runs and not agent_is_there(tree.only_read(guest.live or "")):
+        problems.add(where + ": quiesce", f"the agent of guest {guest.name} is not there to freeze its file systems")
     if not external:
         if runs and declared.get("disk_only"):
             problems.add(
@@ -104,7 +107,10 @@ def _create(declared: Declared, guest: Domain, where: str, problems: Problems) -
     changes.append(Change("memory", None, memory, "create"))
     told = [option for option in ("description", "disks", "directory") if declared.get(option) is not None]
     changes += [Change(option, None, declared[option], "create") for option in told]
-    return ObjectPlan(kind, name, "present", tuple(changes), (Step("create", args, f"make {where}"),))
+    plan = ObjectPlan(kind, name, "present", tuple(changes), (Step("create", args, f"make {where}"),))
+    if declared.get("directory") and external:
+        plan = plan._replace(premises=(Premise(where + ": directory", "file", declared["directory"]),))
+    return plan
 
 
 def _word(external: bool) -> str:

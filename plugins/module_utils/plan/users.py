@@ -59,6 +59,21 @@ def holding(path: str, site: Site) -> list[str]:
     ]
 
 
+def writing(path: str, site: Site) -> list[str]:
+    """The guests that run and write to this file now, as far as guests were read: QEMU lets nobody else read it."""
+    place = site.host.place
+    return [
+        domain.name
+        for domain in site.host.domains.values()
+        if domain.live
+        for disk in tree.find_all(tree.only_read(domain.live), "devices/disk")
+        for source in tree.find_all(disk, "source")
+        if place(source.get("file") or source.get("dev") or "") == place(path)
+        and tree.find(disk, "readonly") is None
+        and tree.find(disk, "shareable") is None
+    ]
+
+
 def running_on(path: str, site: Site) -> list[str]:
     """The guests that run on this file now, as far as guests were read."""
     place = site.host.place

@@ -24,7 +24,7 @@ from .raw_volume import with_raw
 from .rules import for_kind
 from .seed import content_told, seed_args
 from .site import Declared, Site
-from .users import holding, running_on, users_of
+from .users import holding, running_on, users_of, writing
 from .words import shown_url
 
 # What is told of a new volume.
@@ -176,6 +176,10 @@ def _from_volume(declared: Declared, size: int | None, where: str, site: Site, n
         needs.add(volume_id(pool, name))
     elif known is None or planned is not None:
         site.problems.add(f"{where}: {option}", site.lacks_volume(pool, name))
+    for guest in writing(known.path, site) if known is not None and option == "clone" else ():
+        if site.domains.get(guest, {}).get("state") not in ("absent", "stopped", "saved"):
+            words = f"volume {pool}/{name} is a disk of guest {guest}, which runs and keeps it locked; stop it, or clone a snapshot"
+            site.problems.add(f"{where}: {option}", words)
     if known is not None and size is not None and size < known.capacity:
         message = "{} is smaller than volume {}, which has {}".format(
             declared["size"], name, values.size_text(known.capacity)
