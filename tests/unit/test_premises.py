@@ -116,6 +116,24 @@ def test_a_guest_that_runs_builds_on_what_is_new_in_it() -> None:
     assert not _premises({"domains": [{"name": "web1", "state": "stopped"}]}, domains={"web1": there})
 
 
+@pytest.mark.parametrize("state", ["active", "present"])
+def test_a_pool_that_starts_brings_its_files(state: str) -> None:
+    pools = [
+        {
+            "name": "nfs",
+            "type": "netfs",
+            "path": "/srv",
+            "source": {"hosts": [{"name": "n"}], "dir": "/e"},
+            "state": state,
+        },
+        {"name": "vg", "type": "logical", "source": {"name": "vg"}, "state": state},
+    ]
+    disks = [{"target": "vda", "file": "/srv/a.raw"}, {"target": "vdb", "block": "/dev/vg/b"}]
+    found = _premises({"pools": pools, "domains": [{**GUEST, "state": "running", "disks": disks}]})
+    files = {value for _where, what, value in found if what == "file"}
+    assert files == (set() if state == "active" else {"/srv/a.raw", "/dev/vg/b"})
+
+
 def test_a_saved_guest_goes_on_with_what_it_had() -> None:
     there = {"xml": NATIVE.format(DISK.format("a")), "state": "saved"}
     assert not _premises({"domains": [{"name": "web1", "state": "running"}]}, domains={"web1": there})

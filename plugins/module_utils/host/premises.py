@@ -152,10 +152,9 @@ class _Look:
         return None if there else f"the host has no PCI device {address}"
 
     def _room(self, text: str) -> str | None:
-        """Space in a pool, which may not be there yet."""
+        """Space in a pool, which may not be there yet, or not be known while it is inactive."""
         pool, _space, size = text.rpartition(" ")
-        look_up = self._connection.open.storagePoolLookupByName
-        free = self._once(f"room in {pool}", lambda: look_up(pool).info()[3])
+        free = self._once(f"room in {pool}", lambda: _room_in(self._connection.open.storagePoolLookupByName(pool)))
         if free is None or int(size) <= free:
             return None
         return f"{size_text(int(size))} are more than the {size_text(free)} that are free in pool {pool}"
@@ -301,6 +300,10 @@ def in_the_way(path: str) -> str | None:
     while place not in ("", "/") and not os.path.lexists(place):
         place = os.path.dirname(place)
     return place if os.path.exists(place) and not os.path.isdir(place) else None
+
+
+def _room_in(pool: Any) -> int | None:
+    return int(pool.info()[3]) if pool.isActive() else None
 
 
 def _default_page() -> int | None:

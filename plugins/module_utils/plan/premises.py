@@ -130,8 +130,16 @@ def _bridges(site: Site) -> set[str]:
 
 
 def _is_made(path: str, site: Site) -> bool:
-    """Whether a file is a volume of this run, of which it is told otherwise that it will not be there."""
-    return site.files.get(path) in site.volumes
+    """Whether a file is a volume of this run, of which it is told otherwise that it will not be there, or in a pool that starts."""
+    return site.files.get(path) in site.volumes or any(path.startswith(place + "/") for place in _opened(site))
+
+
+def _opened(site: Site) -> Iterator[str]:
+    """The directories of pools that are to be started: what is in them comes with that, by a mount or as devices."""
+    for name, declared in site.pools.items():
+        current = site.host.pools.get(name)
+        if declared["state"] == "active" and (current is None or current.live is None):
+            yield site.pool_directory(name) or "/dev"
 
 
 def _ports(root: tree.Element) -> Iterator[str]:
