@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.connection import Connection
-from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.premises import in_the_way, is_missing, listening
+from ansible_collections.kvmfleet.libvirt.plugins.module_utils.host.premises import (
+    has_files,
+    in_the_way,
+    is_missing,
+    listening,
+)
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.plan.problem import Declined
 from ansible_collections.kvmfleet.libvirt.plugins.module_utils.reconcile import Run, reconcile
 from ansible_collections.kvmfleet.libvirt.tests.unit.support.declarations import stack_of
@@ -26,6 +31,14 @@ def test_files_that_are_there_or_not(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     told = {name: is_missing(str(tmp_path / name)) for name in ("file", "nothing", "file/below", "dangling", ".")}
     assert told == {"file": False, "nothing": True, "file/below": True, "dangling": True, ".": False}
+
+
+def test_files_below_a_directory(tmp_path: Path) -> None:
+    assert not has_files(str(tmp_path / "none"))
+    (tmp_path / "qemu.d").mkdir()
+    assert not has_files(str(tmp_path))
+    (tmp_path / "qemu.d" / "pages").touch()
+    assert has_files(str(tmp_path))
 
 
 def test_what_is_in_the_way_of_a_directory(tmp_path: Path) -> None:

@@ -56,3 +56,17 @@ def test_what_a_host_has_not_is_refused(host: Host, name: str, net: str) -> None
             ),
         ],
     )
+
+
+def test_a_hook_may_bring_what_a_start_needs(host: Host, name: str) -> None:
+    """What libvirtd runs before a guest starts is the administrator's; here it makes the guest's disk."""
+    disk, hook = f"{AREA}/{name}.raw", f"/etc/libvirt/hooks/qemu.d/{name}"
+    guest = {"name": name, **SMALL, "state": "running", "disks": [{"target": "vda", "file": disk}]}
+    host.put(hook, f'#!/bin/sh\n[ "$1 $2" = "{name} prepare" ] || exit 0\ntruncate -s 1M {disk}\n'.encode())
+    try:
+        host.sh(f"chmod 755 {hook}; systemctl restart libvirtd")
+        made = host.run("stack", domains=[guest])
+        assert not made.failed, made.msg
+        assert host.see().state(name) == "running"
+    finally:
+        host.sh(f"rm {hook}; systemctl restart libvirtd")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -38,6 +39,9 @@ _BY_UUID = {
     "nwfilter": "nwfilterLookupByUUIDString",
     "pool": "storagePoolLookupByUUIDString",
 }
+# Where an administrator puts what libvirtd runs before a guest starts, and what that may bring about: pages, mounts, bridges.
+_HOOKS = "/etc/libvirt/hooks"
+_BY_HOOKS = frozenset(("file", "link", "pages", "pci", "port"))
 _EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - told apart, not listened at
 _LISTENS = "0A"
 """The state of a socket that listens, in /proc/net/tcp."""
@@ -102,6 +106,8 @@ class _Look:
 
     def why_not(self, premise: Premise) -> str | None:
         """What is wrong with a premise; None when nothing is, or nobody can tell from here."""
+        if premise.what in _BY_HOOKS and self._once("hooks", lambda: has_files(_HOOKS)):
+            return None
         check: Callable[[str], str | None] = getattr(self, "_" + premise.what)
         return check(premise.value)
 
@@ -140,7 +146,7 @@ class _Look:
         size, need = (int(word) for word in text.split())
         kib = size // 1024 or self._once("page", _default_page)
         free = kib and self._once(f"pages of {kib}", lambda: _free_pages(self._connection.open, kib))
-        if free is None or self._frees:
+        if free is None or self._frees or not self._connection.is_local or _makes_pages(kib):
             return None
         taken = self._taken[kib] = self._taken.get(kib, 0) + -(-need // (kib * 1024))
         if taken <= free:
@@ -294,6 +300,11 @@ def is_missing(path: str) -> bool:
     return False
 
 
+def has_files(folder: str) -> bool:
+    """Whether there is any file in a directory or below it."""
+    return any(files for _path, _folders, files in os.walk(folder))
+
+
 def in_the_way(path: str) -> str | None:
     """What is no directory on the way to one and at its end, None where there is nothing of the kind."""
     place = path
@@ -310,6 +321,16 @@ def _default_page() -> int | None:
     """The size of huge pages where none is said, in KiB."""
     with open("/proc/meminfo", encoding="ascii") as file:
         return next((int(line.split()[1]) for line in file if line.startswith("Hugepagesize:")), None)
+
+
+def _makes_pages(kib: int) -> bool:
+    """Whether the kernel makes huge pages of this size when they are asked for (vm.nr_overcommit_hugepages)."""
+    with (
+        contextlib.suppress(OSError),
+        open(f"/sys/kernel/mm/hugepages/hugepages-{kib}kB/nr_overcommit_hugepages") as file,
+    ):
+        return int(file.read()) > 0
+    return False
 
 
 def _free_pages(conn: Any, kib: int) -> int:
