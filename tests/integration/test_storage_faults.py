@@ -97,6 +97,20 @@ def test_no_room_for_a_file_on_its_way(host: Host, pool: str, name: str, tmp_pat
         host.sh(f"umount -l {folder}", check=False)
 
 
+def test_no_disk_is_made_anew_where_a_file_system_is_not_mounted(host: Host, pool: str, name: str) -> None:
+    """The directory of a pool is there and empty: its guests are not given empty disks."""
+    disks = [{"target": "vda", "size": "1 MiB", "pool": pool}]
+    guest = {"name": name, "memory": "64 MiB", "vcpus": 1, "virt_type": "qemu", "disks": disks}
+    host.run("domain", **guest)
+    host.sh(f"mount -t tmpfs -o size=4m tmpfs {AREA}/{name} && virsh -q pool-refresh {pool}")
+    try:
+        assert f"volume {pool}/{name}-vda.qcow2, which is not in its pool any more" in host.refused("domain", **guest)
+        assert host.sh(f"ls -A {AREA}/{name}") == ""
+    finally:
+        host.sh(f"umount {AREA}/{name}; virsh -q pool-refresh {pool}", check=False)
+    host.converge("domain", changed=False, **guest)
+
+
 @pytest.fixture
 def shared(host: Host, lab: Lab, name: str) -> Iterator[tuple[Host, str]]:
     """Another host, and a directory that both have, mounted there through ssh: no lock of one holds on the other."""

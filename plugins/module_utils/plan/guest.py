@@ -191,6 +191,20 @@ def _grow(item: Declared, node: tree.Element, where: str, site: Site) -> None:
         site.imply({"name": volume.name, "pool": volume.pool, "size": item["size"]})
 
 
+def _check_new(item: Declared, node: tree.Element | None, guest: Declared, where: str, site: Site) -> None:
+    """Note a volume that is to be made although the guest has it: it would start with an empty disk, where its data may only
+    not be mounted.
+    """
+    pool, name = item.get("pool") or "default", _volume_name(item, guest)
+    is_implied = (pool, name) not in site.volumes
+    if is_implied and site.has_lost(pool, name) and node is not None and _is_own(node, item, guest, site):
+        site.problems.add(
+            where,
+            f"the guest's disk is volume {pool}/{name}, which is not in its pool any more; is what the pool's directory is "
+            "on mounted? Where an empty disk is wanted in its place, declare the volume itself",
+        )
+
+
 def _stand_on_volume(
     result: Declared, item: Declared, guest: Declared, root: tree.Element | None, where: str, site: Site
 ) -> None:
@@ -199,7 +213,9 @@ def _stand_on_volume(
     if not site.knows("pool", pool):
         site.problems.add(where, f"pool {pool} is neither there nor declared")
     declared = site.volumes.get((pool, name))
+    node = _node(root, item["target"])
     if item.get("image") or item.get("size"):
+        _check_new(item, node, guest, where, site)
         declared = site.imply(
             {
                 "name": name,
@@ -215,7 +231,6 @@ def _stand_on_volume(
         site.problems.add(where + ".volume", site.lacks_volume(pool, name))
         result.update({"volume": name, "pool": pool})
         return
-    node = _node(root, item["target"])
     stands = node is not None and (tree.get(node, "source/@pool"), tree.get(node, "source/@volume")) == (pool, name)
     path = None if stands else site.volume_path(pool, name)
     is_file = site.pool_directory(pool) is not None

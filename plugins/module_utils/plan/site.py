@@ -74,6 +74,11 @@ class Site(NamedTuple):
         current = self.host.pools.get(pool)
         return current is not None and current.live is None
 
+    def has_lost(self, pool: str, name: str) -> bool:
+        """Whether it is known of a volume that it is not there."""
+        current = self.host.pools.get(pool)
+        return current is not None and current.live is not None and name not in current.volumes
+
     def lacks_volume(self, pool: str, name: str) -> str:
         """What to tell of a volume that is needed and not known."""
         if self.is_asleep(pool):
