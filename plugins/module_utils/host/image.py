@@ -89,9 +89,11 @@ def _unxz(packed: IO[bytes], where: str) -> Generator[bytes, None, None]:
             except lzma.LZMAError as error:
                 raise _broken(where, "xz", error) from error
             yield chunk
-            data = packed.read(CHUNK) if decoder.needs_input else b""
-            if decoder.needs_input and not data:
-                raise _broken(where, "xz", "it ends too early")
+            data = b""
+            if decoder.needs_input and not decoder.eof:
+                data = packed.read(CHUNK)
+                if not data:
+                    raise _broken(where, "xz", "it ends too early")
         data = decoder.unused_data.lstrip(b"\0") or packed.read(CHUNK).lstrip(b"\0")
 
 
