@@ -453,8 +453,10 @@ def test_a_guest_whose_new_name_fails_runs_on_as_it_was(host: Host, name: str) -
         assert host.sh(f"cat {taken}").strip() == "of another guest"
         host.sh(f"rm {taken}")
 
-        missing = {"target": "vda", "file": f"{AREA}/{name}-is-not-there.raw"}
-        (failed,) = host.play(Task("domain", {**renamed, "title": "second", "disks": [missing]}))
+        # That it is there is seen beforehand; that it is none, by QEMU alone.
+        host.put(f"{AREA}/{name}.qcow2", b"no image")
+        broken = {"target": "vda", "file": f"{AREA}/{name}.qcow2", "format": "qcow2"}
+        (failed,) = host.play(Task("domain", {**renamed, "title": "second", "disks": [broken]}))
         assert failed.failed
         assert "previous definition was put back, and the domain started with it" in failed.msg
         seen = host.see()

@@ -110,6 +110,7 @@ def test_a_guest_that_runs_builds_on_what_is_new_in_it() -> None:
     disks = [{"target": "vda", "file": "/srv/a"}, {"target": "vdb", "file": "/srv/b.raw"}]
     declared = {"domains": [{"name": "web1", "disks": disks}]}
     assert _premises(declared, domains={"web1": there}) == {("disks[vdb]", "file", "/srv/b.raw")}
+    assert not _premises({"domains": [{"name": "web1", "vsock": {"cid": 77}}]}, domains={"web1": there})
     # Started anew, it needs all of it, but has its port already.
     anew = {"domains": [{"name": "web1", "state": "restarted"}]}
     assert _premises(anew, domains={"web1": there}) == {("disks[vda]", "file", "/srv/a")}

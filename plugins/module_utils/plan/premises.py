@@ -63,9 +63,9 @@ def _of_pages(where: str, root: tree.Element) -> Iterator[Premise]:
 
 
 def of_live(where: str, steps: tuple[Step, ...], site: Site) -> tuple[Premise, ...]:
-    """What a running guest's new or changed devices need."""
+    """What a running guest's new or changed devices need. A vsock that cannot be plugged waits for a restart."""
     nodes = [tree.parse(step.args["xml"]) for step in steps if step.verb in ("attach", "update_device")]
-    return tuple(dict.fromkeys(_of_devices(where, nodes, site)))
+    return tuple(dict.fromkeys(_of_devices(where, [node for node in nodes if node.tag != "vsock"], site)))
 
 
 def _of_devices(where: str, nodes: list[tree.Element], site: Site) -> Iterator[Premise]:
