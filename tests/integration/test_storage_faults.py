@@ -66,11 +66,17 @@ def test_the_directory_of_a_pool_is_gone(host: Host, pool: str, name: str) -> No
 
 def test_a_clone_whose_run_is_killed_is_made_by_the_next(host: Host, pool: str, name: str) -> None:
     """The daemon goes on with it, and knows what it made aside."""
-    host.sh(f"head -c 200M /dev/urandom > {AREA}/{name}/base.raw && virsh -q pool-refresh {pool}")
+    host.sh(f"head -c 20M /dev/urandom > {AREA}/{name}/base.raw && virsh -q pool-refresh {pool}")
     task = Task("volume", {"pool": pool, "name": "clone.qcow2", "clone": "base.raw"})
-    run = host.begin(task)
-    until(lambda: host.sh(f"ls -A {AREA}/{name} | grep clone.*made", check=False), "it is being made")
-    host.sh("pkill -KILL -x python3")
+    tool, slow = f"{AREA}/{name}-qemu-img", f"{AREA}/{name}-slow"
+    host.put(slow, f'#!/bin/sh\n{tool} "$@"\nresult=$?\n[ "$1" = convert ] && sleep 8\nexit $result\n'.encode())
+    host.sh(f"cp /usr/bin/qemu-img {tool}; chmod 755 {slow}; mount --bind {slow} /usr/bin/qemu-img")
+    try:
+        run = host.begin(task)
+        until(lambda: host.sh(f"ls -A {AREA}/{name} | grep clone.*made", check=False), "it is being made")
+        host.sh("pkill -KILL -x python3")
+    finally:
+        host.sh(f"umount -l /usr/bin/qemu-img; rm {tool} {slow}")
     assert "the module was killed on the host" in run.communicate(timeout=120)[0].decode()
     assert "clone.qcow2" not in host.sh(f"ls -A {AREA}/{name}").split()
     done, again = host.play(task, task)
