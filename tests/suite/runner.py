@@ -61,7 +61,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--stages",
         type=lambda text: _known(text.split(","), names),
         default=[stage.name for stage in STAGES if stage.by_default],
-        help=f"some of {','.join(names)} (default: all but whole-corpus, guests, matrix and docs)",
+        help=f"some of {','.join(names)} (default: all but whole-corpus, matrix and docs)",
     )
     parser.add_argument("--keep-lab", action="store_true", help="leave the lab hosts running at the end")
     return parser.parse_args(arguments)

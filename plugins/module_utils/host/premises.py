@@ -26,7 +26,6 @@ _TO_DEFINE = (
     ("devices/tpm/@model", "devices/tpm/enum[@name='model']/value", "tpm"),
     ("devices/tpm/backend/@type", "devices/tpm/enum[@name='backendModel']/value", "tpm"),
     ("devices/rng/@model", "devices/rng/enum[@name='model']/value", "rngs"),
-    ("devices/filesystem/driver/@type", "devices/filesystem/enum[@name='driverType']/value", "filesystems"),
 )
 _TO_START = (
     ("os/@firmware", "os/enum[@name='firmware']/value", "firmware"),
